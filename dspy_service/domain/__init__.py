@@ -1,0 +1,1 @@
+"""What we talk about: jobs, specs, events, frames, the catalogue; pydantic and the standard library only, no I/O."""

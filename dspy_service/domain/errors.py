@@ -1,0 +1,191 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    ServiceError
+    ├── InvalidRequestError        the payload is malformed; a list of fields and sentences
+    ├── UnsupportedRequestError    well-formed, but asks for something we do not offer
+    ├── PayloadTooLargeError       a size cap was passed
+    ├── NotFoundError              no such job, or none that this tenant may see
+    │   ├── JobNotFoundError
+    │   ├── ArtifactNotFoundError
+    │   └── FileNotStoredError     a name in the artifact store that holds nothing
+    ├── ConflictError              must wait, or came too late
+    │   ├── JobNotFinishedError
+    │   └── IdempotencyConflictError
+    ├── LeaseLostError             another worker owns the job now
+    ├── StoreUnavailableError      Redis or the artifact store does not answer
+    ├── ConfigurationError         the operator's settings cannot work
+    ├── ProtocolError              a peer sent bytes that are not our frames
+    └── ModelCallError             a language model call failed; ``kind`` says how
+
+Each class has a stable ``code`` that clients may match on. Only ``api/errors.py`` knows HTTP statuses.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with a payload: where, and what to do about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str
+    """Dotted path, for example ``dataset.3.question``; empty when it is the whole body."""
+    message: str
+
+
+class ServiceError(Exception):
+    """The root: anything that this service raises on purpose."""
+
+    code: ClassVar[str] = "service_error"
+
+
+class InvalidRequestError(ServiceError):
+    """The payload is malformed; every problem names its field."""
+
+    code = "invalid_request"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__("; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems))
+        self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "InvalidRequestError":
+        """Make an error with a single problem."""
+        return cls([FieldProblem(field=field, message=message)])
+
+
+class UnsupportedRequestError(ServiceError):
+    """The payload is well-formed but asks for something that cannot be done as asked."""
+
+    code = "unsupported_request"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class PayloadTooLargeError(ServiceError):
+    """A size cap was passed."""
+
+    code = "payload_too_large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {max_bytes} bytes; send fewer or shorter rows.")
+        self.max_bytes = max_bytes
+
+
+class NotFoundError(ServiceError):
+    """There is no such thing, or none that this tenant may see."""
+
+    code = "not_found"
+
+
+class JobNotFoundError(NotFoundError):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id!r}; take the id from the answer of POST /run.")
+        self.job_id = job_id
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """The job ended without an artifact."""
+
+    code = "artifact_not_found"
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"Job {job_id!r} is {status} and has no artifact; its logs say why.")
+        self.job_id = job_id
+        self.status = status
+
+
+class FileNotStoredError(NotFoundError):
+    """The artifact store holds nothing under this name."""
+
+    code = "file_not_stored"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"Nothing is stored as {path!r}.")
+        self.path = path
+
+
+class ConflictError(ServiceError):
+    """The request cannot be served in the present state."""
+
+    code = "conflict"
+
+
+class JobNotFinishedError(ConflictError):
+    """The job still runs; ask again when its status is terminal."""
+
+    code = "job_not_finished"
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"Job {job_id!r} is {status}; its artifact exists once it has ended.")
+        self.job_id = job_id
+        self.status = status
+
+
+class IdempotencyConflictError(ConflictError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was used with another body; send a new key for a new job.")
+        self.key = key
+
+
+class LeaseLostError(ServiceError):
+    """Another worker holds the job now; stop and write nothing."""
+
+    code = "lease_lost"
+
+    def __init__(self, job_id: str, fence: int) -> None:
+        super().__init__(f"Fence {fence} no longer holds job {job_id!r}.")
+        self.job_id = job_id
+        self.fence = fence
+
+
+class StoreUnavailableError(ServiceError):
+    """Redis or the artifact store does not answer; nothing was accepted."""
+
+    code = "store_unavailable"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The {what} does not answer; nothing was accepted. Try again in a few seconds.")
+        self.what = what
+
+
+class ConfigurationError(ServiceError):
+    """The operator's settings cannot work; the sentence says which and what to do."""
+
+    code = "configuration_error"
+
+
+class ProtocolError(ServiceError):
+    """A peer sent bytes that are not our frames."""
+
+    code = "protocol_error"
+
+
+class ModelCallError(ServiceError):
+    """A language model call failed.
+
+    ``kind`` is one of ``ModelErrorKind``; ``retry_after_seconds`` is what the provider asked for, if it did.
+    """
+
+    code = "model_call_failed"
+
+    def __init__(self, kind: str, message: str, *, model: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.model = model
+        self.retry_after_seconds = retry_after_seconds

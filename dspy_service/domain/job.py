@@ -1,0 +1,194 @@
+"""The job record and its state machine.
+
+::
+
+    pending ──► validating ──► running ──► success
+       │            │             │
+       └────────────┴─────────────┴──────► failed | cancelled
+       └────────────┴─────────────┴──► paused ──► pending
+
+Terminal states never change. ``attempt`` rises on every claim, ``losses`` only when a lease expires.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from dspy_service.domain.spec import JobSpec, Schema, SplitFractions
+
+SCHEMA_VERSION = 1
+"""Of records, events and manifests; a newer one than ours is refused at start-up."""
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    VALIDATING = "validating"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended for good."""
+        return not TRANSITIONS[self]
+
+    def can_become(self, other: "JobStatus") -> bool:
+        """Whether the state machine has an arrow from this state to ``other``."""
+        return other in TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset(
+        {JobStatus.VALIDATING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED},
+    ),
+    JobStatus.VALIDATING: frozenset(
+        {JobStatus.RUNNING, JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED},
+    ),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.SUCCESS, JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED},
+    ),
+    JobStatus.PAUSED: frozenset({JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.SUCCESS: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+"""``validating``/``running`` go back to ``pending`` when a lease expires or a deploy hands the job back."""
+
+TerminationReason = Literal[
+    "completed",
+    "target_reached",
+    "no_improvement",
+    "budget_exhausted",
+    "error",
+    "lost",
+    "stalled",
+    "time_limit",
+    "cancelled",
+]
+"""Why a job ended; which ones go with which status is in DESIGN.md section 3."""
+
+
+class Failure(Schema):
+    """Why a program failed, for the person who wrote it."""
+
+    kind: str
+    """Stable word: ``metric_error``, ``signature_error``, ``program_error``, ``model_error``, ``runner_died``, …"""
+    message: str
+    """One line, for the job's ``message``."""
+    traceback: str | None = None
+    """The user's own frames only."""
+
+
+class Job(Schema):
+    """The record that lives in Redis: small, and the only truth about a job's state.
+
+    Times are UTC from the store's own clock, non-decreasing within a job.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    job_id: str
+    tenant: str = "local"
+    status: JobStatus = JobStatus.PENDING
+    message: str | None = None
+    """The newest progress event's name, or the one-line reason of a failure."""
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    attempt: Annotated[int, Field(ge=0)] = 0
+    fence: Annotated[int, Field(ge=0)] = 0
+    losses: Annotated[int, Field(ge=0)] = 0
+    owner: str | None = None
+    """The worker that holds the lease, for people who look; the fence is what proves it."""
+    last_seq: Annotated[int, Field(ge=0)] = 0
+    """Number of the newest event."""
+    latest_metrics: dict[str, JsonValue] = Field(default_factory=dict)
+    eta_at: datetime | None = None
+    """When the job is expected to end; None while nothing is known."""
+    termination_reason: TerminationReason | None = None
+    result_path: str | None = None
+    """Folder in the artifact store that the fenced finish published; None when the job has no files."""
+    has_artifact: bool = False
+    events_archived: bool = False
+    """Whether the event log stands in the artifact store instead of Redis."""
+    sandbox_level: str | None = None
+    module_name: str
+    optimizer_name: str
+    dataset_rows: Annotated[int, Field(ge=1)]
+    dataset_path: str
+    """Where the rows stand in the artifact store; content-addressed."""
+    split_fractions: SplitFractions
+    shuffle: bool
+    seed: int
+    optimizer_kwargs: dict[str, JsonValue]
+    compile_kwargs: dict[str, JsonValue]
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    def evolve(self, **changes: object) -> "Job":
+        """Return a copy with ``changes``; a status change must be an arrow of the state machine."""
+        status = changes.get("status", self.status)
+        if isinstance(status, JobStatus) and status is not self.status and not self.status.can_become(status):
+            message = f"a {self.status} job cannot become {status}"
+            raise ValueError(message)
+        return self.model_copy(update=changes)
+
+    def elapsed_seconds(self) -> float | None:
+        """Seconds from start to end; None until the job has ended, as the contract's summary says."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return max(0.0, (self.completed_at - self.started_at).total_seconds())
+
+    def remaining_seconds(self, now: datetime) -> float | None:
+        """Seconds until the expected end, never negative; None when it is unknown or the job has ended."""
+        if self.eta_at is None or self.status.is_terminal:
+            return None
+        return max(0.0, (self.eta_at - now).total_seconds())
+
+
+class NewJob(Schema):
+    """What submit hands to the store; the store adds the times, the fence and the first event."""
+
+    job_id: str
+    tenant: str
+    spec: JobSpec
+    dataset_rows: Annotated[int, Field(ge=1)]
+    dataset_path: str
+    idempotency_key: str | None = None
+    body_sha256: str = ""
+    """Of the request body; tells a replay from a key that was used twice."""
+
+
+class Claim(Schema):
+    """Proof that a worker owns a job: hand ``fence`` to every write."""
+
+    job: Job
+    spec: JobSpec
+
+    @property
+    def fence(self) -> int:
+        """The number that proves ownership."""
+        return self.job.fence
+
+
+class Wish(StrEnum):
+    """What the record asks of the worker that holds the job; read from each heartbeat's reply."""
+
+    GO_ON = "go_on"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+
+
+class Outcome(Schema):
+    """How a job ended, for the fenced finish."""
+
+    status: Literal[JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED]
+    termination_reason: TerminationReason
+    message: str
+    result_path: str | None = None
+    has_artifact: bool = False

@@ -1,0 +1,134 @@
+"""What a user asked for: one schema that is the request, the stored record and the runner's input."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+
+MAX_SOURCE_BYTES = 64 * 1024  # parsing 64 KiB takes about 50 ms; 1 MiB takes seconds
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_LENGTH = 128
+
+Row = dict[str, JsonValue]
+"""One dataset record: column name to plain JSON value."""
+
+LmRole = Literal["task", "prompt", "reflection"]
+"""Who is asked: the program's own model, the instruction proposer, GEPA's reflection."""
+
+
+class Schema(BaseModel):
+    """Settings shared by everything that crosses a wire: frozen, strict, no unknown fields."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class ModelSettings(Schema):
+    """One language model and how to call it. Never carries a key: keys stay with the operator."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256, examples=["openai/gpt-4o-mini", "demo/in-context"])]
+    base_url: Annotated[str | None, Field(max_length=2048)] = None
+    """An OpenAI-compatible endpoint; only origins that the operator allows."""
+    model_type: Literal["chat", "responses"] | None = None
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
+    """Allow-listed options: ``stop``, ``seed``, ``reasoning_effort``, ``presence_penalty``, ``frequency_penalty``."""
+
+
+class ColumnMapping(Schema):
+    """Which dataset column feeds which signature field, as ``{field: column}``."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every mapped dataset column, inputs first."""
+        return (*self.inputs.values(), *self.outputs.values())
+
+
+class SplitFractions(Schema):
+    """Shares of the dataset; they sum to 1."""
+
+    train: Annotated[float, Field(ge=0, le=1)] = 0.7
+    val: Annotated[float, Field(ge=0, le=1)] = 0.15
+    test: Annotated[float, Field(ge=0, le=1)] = 0.15
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.train + self.val + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            message = f"train + val + test is {total:g}; make the fractions sum to 1"
+            raise ValueError(message)
+        return self
+
+
+class JobSpec(Schema):
+    """Everything about a job except its rows; immutable once accepted.
+
+    ``seed`` is None only in a request: submit draws one, stores it and echoes it.
+    """
+
+    signature_code: Annotated[str, Field(min_length=1)]
+    metric_code: Annotated[str, Field(min_length=1)]
+    column_mapping: ColumnMapping
+    module_name: Annotated[str, Field(min_length=1, max_length=256)] = "predict"
+    module_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    optimizer_name: Annotated[str, Field(min_length=1, max_length=256)]
+    optimizer_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    compile_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    lm: ModelSettings = Field(alias="model_config")
+    prompt_lm: ModelSettings | None = Field(default=None, alias="prompt_model_config")
+    task_lm: ModelSettings | None = Field(default=None, alias="task_model_config")
+    reflection_lm: ModelSettings | None = Field(default=None, alias="reflection_model_config")
+    split_fractions: SplitFractions = Field(default_factory=SplitFractions)
+    shuffle: bool = True
+    seed: Annotated[int | None, Field(ge=0, lt=2**32)] = None
+    metadata: dict[
+        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_LENGTH)],
+        Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
+    ] = Field(default_factory=dict, max_length=MAX_METADATA_PAIRS)
+
+    def models(self) -> Mapping[LmRole, ModelSettings]:
+        """Return the model of every role, with the contract's fall-backs to ``model_config``."""
+        roles: dict[LmRole, ModelSettings] = {
+            "task": self.task_lm or self.lm,
+            "prompt": self.prompt_lm or self.lm,
+        }
+        if self.reflection_lm is not None:
+            roles["reflection"] = self.reflection_lm
+        return roles
+
+
+def _mapping_form(value: Any) -> str:  # noqa: ANN401  # pydantic hands over whatever was sent
+    """Tell the nested form from the flat one: only the nested form has objects as values."""
+    if isinstance(value, ColumnMapping):
+        return "nested"
+    nested = isinstance(value, dict) and any(isinstance(value.get(side), dict) for side in ("inputs", "outputs"))
+    return "nested" if nested else "flat"
+
+
+class RunRequest(JobSpec):
+    """The body of ``POST /run``: a spec with its rows, before the mapping's form and the seed are settled."""
+
+    column_mapping: Annotated[  # type: ignore[assignment]  # a request is wider than the spec it becomes
+        Annotated[ColumnMapping, Tag("nested")] | Annotated[dict[str, str], Tag("flat")],
+        Discriminator(_mapping_form),
+    ]
+    dataset: Annotated[list[Row], Field(min_length=1)]
+
+    def settle(self, mapping: ColumnMapping, *, seed: int) -> JobSpec:
+        """Return the spec that is stored: the resolved mapping, the drawn seed, no rows."""
+        fields = {name: getattr(self, name) for name in JobSpec.model_fields}
+        return JobSpec.model_construct(**{**fields, "column_mapping": mapping, "seed": seed})

@@ -1,0 +1,22 @@
+"""What a worker says about itself."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dspy_service.domain.spec import Schema
+
+SandboxLevel = Literal["L1", "L2"]
+"""How submitted code is confined: L1 own process and limits, L2 Landlock and seccomp on top."""
+
+
+class WorkerInfo(Schema):
+    """One live worker process (a Celery parent), as shown by ``/health``."""
+
+    worker_id: str
+    """``host:pid:start`` of the parent process; unique."""
+    queues: tuple[str, ...]
+    concurrency: Annotated[int, Field(ge=1)]
+    sandbox_level: SandboxLevel
+    started_at: datetime
