@@ -1,0 +1,1 @@
+"""Everything that computes: the worker, its sandboxed children and their language models."""

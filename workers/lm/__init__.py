@@ -1,0 +1,1 @@
+"""Language models for jobs and for serving: registry, metering, journal and the demo model."""
