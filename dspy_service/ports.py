@@ -3,13 +3,16 @@
 All ports are asynchronous: the API serves on one event loop, and each job is supervised on one.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from dspy_service.domain.events import Event, NewEvent
 from dspy_service.domain.job import Claim, Job, NewJob, Outcome, Wish
-from dspy_service.domain.workers import WorkerInfo
+from dspy_service.domain.spec import Row
+from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.workers import SandboxLevel, WorkerInfo
 
 
 class JobStore(Protocol):
@@ -142,4 +145,35 @@ class Doorbell(Protocol):
 
     async def ring(self, job_id: str) -> None:
         """Publish the job's id. Raises StoreUnavailableError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Supervisor(Protocol):
+    """Runs one attempt of a job in a confined process and tells its story to the job store."""
+
+    @property
+    def sandbox_level(self) -> SandboxLevel:
+        """How submitted code will be confined; recorded with the claim, before any of it is read."""
+        ...
+
+    async def run(self, claim: Claim, rows: Sequence[Row], *, jobs: JobStore, cancel: asyncio.Event) -> RunReport:
+        """Run the attempt to its end; the process is gone when this returns or raises.
+
+        Events are appended under the claim's fence as they happen. Whatever the submitted program does is in the
+        report, never an exception.
+
+        Args:
+            claim: Proof of ownership, with the spec.
+            rows: The dataset.
+            jobs: Where events go.
+            cancel: Set when the job is to be stopped.
+
+        Raises:
+            LeaseLostError: another worker owns the job now.
+            StoreUnavailableError: events could not be written for too long.
+        """
         ...

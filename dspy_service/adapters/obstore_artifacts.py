@@ -1,0 +1,135 @@
+"""The artifact store on obstore: a local folder, or a bucket of S3, Google Cloud or Azure."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+
+from dspy_service.adapters.safe_paths import is_safe, require_safe
+from dspy_service.domain.errors import ConfigurationError, FileNotStoredError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from dspy_service.ports import ArtifactStore
+
+_PIECE_BYTES = 256 * 1024
+_CONNECT_TIMEOUT = "5 seconds"
+_REQUEST_TIMEOUT = "30 seconds"
+_RETRY_FOR = timedelta(seconds=60)
+_BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
+
+
+class ObstoreArtifactStore:
+    """Files below ``url``: a path, or ``s3://``, ``gs://`` or ``az://`` with the provider's usual credentials.
+
+    A write goes to a temporary name first and is moved into place, in a folder as in a bucket.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store = _open(url)
+
+    async def put(self, path: str, data: bytes) -> None:
+        """Write a file, replacing one of the same name."""
+        require_safe(path)
+        with _translated():
+            await obstore.put_async(self._store, path, data)
+
+    async def put_new(self, path: str, data: bytes) -> bool:
+        """Write a file unless there is one; True when it was written."""
+        require_safe(path)
+        with _translated():
+            try:
+                await obstore.put_async(self._store, path, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    async def get(self, path: str) -> bytes:
+        """Return a file's bytes, or raise FileNotStoredError."""
+        with _reading(path):
+            answer = await obstore.get_async(self._store, path)
+            return bytes(await answer.bytes_async())
+
+    async def stream(self, path: str) -> AsyncIterator[bytes]:
+        """Yield a file in pieces, or raise FileNotStoredError."""
+        with _reading(path):
+            answer = await obstore.get_async(self._store, path)
+            async for piece in answer.stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
+
+    async def list(self, folder: str) -> list[str]:
+        """Return the paths of all files below ``folder``, sorted."""
+        if not is_safe(folder):
+            return []
+        with _translated():
+            return sorted(entry["path"] for entry in await obstore.list(self._store, folder).collect_async())
+
+    async def delete_folder(self, folder: str) -> None:
+        """Delete every file below ``folder``; one that somebody else deletes meanwhile is none the less gone."""
+        for path in await self.list(require_safe(folder)):
+            with _translated():
+                try:
+                    await obstore.delete_async(self._store, path)
+                except FileNotFoundError:
+                    continue
+
+
+def _open(url: str) -> LocalStore | S3Store | GCSStore | AzureStore:
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return _open_folder(Path(url))
+    if scheme == "file":
+        return _open_folder(Path(url.removeprefix("file://")))
+    if scheme not in _BUCKETS:
+        message = f"DSPY_SERVICE_ARTIFACTS_URL {url!r} is neither a path nor one of s3://, gs://, az://."
+        raise ConfigurationError(message)
+    try:
+        return _BUCKETS[scheme].from_url(
+            url,
+            client_options={"connect_timeout": _CONNECT_TIMEOUT, "timeout": _REQUEST_TIMEOUT},
+            retry_config={"max_retries": 3, "retry_timeout": _RETRY_FOR},
+        )
+    except (BaseError, ValueError) as error:
+        message = f"DSPY_SERVICE_ARTIFACTS_URL cannot be used: {_first_line(error)}"
+        raise ConfigurationError(message) from error
+
+
+def _open_folder(path: Path) -> LocalStore:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows and programs are nobody else's business
+    except OSError as error:
+        message = f"DSPY_SERVICE_ARTIFACTS_URL {str(path)!r} cannot be made ({error.strerror}); choose another folder."
+        raise ConfigurationError(message) from error
+    return LocalStore(path.resolve(), automatic_cleanup=True)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StoreUnavailableError("artifact store") from error
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """A name that cannot exist is a name that holds nothing: clients choose some of them."""
+    if not is_safe(path):
+        raise FileNotStoredError(path)
+    with _translated():
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FileNotStoredError(path) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+if TYPE_CHECKING:
+    _proof: ArtifactStore = ObstoreArtifactStore("artifacts")

@@ -1,0 +1,56 @@
+"""The composition root: which adapter stands behind which port."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from dspy_service.adapters.celery_doorbell import CeleryDoorbell
+from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
+from dspy_service.adapters.redis_jobs import RedisJobStore
+from dspy_service.adapters.registry_loader import load_registry
+from dspy_service.config import Settings
+from dspy_service.domain.catalogue.registry import Registry
+from dspy_service.domain.errors import ConfigurationError
+from dspy_service.ports import ArtifactStore, Doorbell, JobStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a role of the service works with. Belongs to the event loop that first uses it."""
+
+    settings: Settings
+    jobs: JobStore
+    artifacts: ArtifactStore
+    doorbell: Doorbell
+    registry: Registry
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.doorbell.aclose()
+        await self.jobs.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+
+def open_services(settings: Settings) -> Services:
+    """Wire the adapters that the settings name. Nothing connects before its first use.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+    """
+    if not settings.redis_url:
+        message = (
+            "DSPY_SERVICE_REDIS_URL is empty: `dspy-service up` brings its own store, "
+            "a single role needs the address of a Redis or Valkey."
+        )
+        raise ConfigurationError(message)
+    return Services(
+        settings=settings,
+        jobs=RedisJobStore(settings.redis_url),
+        artifacts=ObstoreArtifactStore(settings.artifacts_url),
+        doorbell=CeleryDoorbell(settings.redis_url),
+        registry=load_registry(settings.registry),
+    )

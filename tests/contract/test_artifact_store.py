@@ -1,0 +1,155 @@
+"""Files are whole or absent, names stay inside the store, and what is not there is not found."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from dspy_service.adapters.memory import MemoryArtifactStore
+from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
+from dspy_service.domain.errors import ConfigurationError, FileNotStoredError, StoreUnavailableError
+from dspy_service.ports import ArtifactStore
+
+UNSAFE = [
+    "",
+    "/etc/passwd",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "a/",
+    ".hidden",
+    "a/./b",
+    "a\\b",
+    "a\0b",
+    "é",
+    "a/" * 300 + "b",
+]
+
+
+class ArtifactContract:
+    async def test_a_file_reads_as_it_was_written(self, store: ArtifactStore) -> None:
+        data = bytes(range(256)) * 4096
+
+        await store.put("job/1/program.pkl", data)
+
+        pieces = [piece async for piece in store.stream("job/1/program.pkl")]
+        assert await store.get("job/1/program.pkl") == data
+        assert b"".join(pieces) == data
+        assert len(pieces) > 1
+
+    async def test_an_empty_file_is_a_file(self, store: ArtifactStore) -> None:
+        await store.put("job/empty.txt", b"")
+
+        assert await store.get("job/empty.txt") == b""
+        assert b"".join([piece async for piece in store.stream("job/empty.txt")]) == b""
+
+    async def test_a_second_write_replaces_the_first(self, store: ArtifactStore) -> None:
+        await store.put("a.json", b"long before")
+
+        await store.put("a.json", b"after")
+
+        assert await store.get("a.json") == b"after"
+
+    async def test_put_new_keeps_what_stands(self, store: ArtifactStore) -> None:
+        written = [await store.put_new("datasets/abc.json", data) for data in (b"first", b"second")]
+
+        assert written == [True, False]
+        assert await store.get("datasets/abc.json") == b"first"
+
+    async def test_one_of_sixteen_racing_writers_of_a_new_file_wins(self, store: ArtifactStore) -> None:
+        written = await asyncio.gather(*(store.put_new("x", str(n).encode()) for n in range(16)))
+
+        assert sum(written) == 1
+        assert await store.get("x") == str(written.index(True)).encode()
+
+    async def test_what_is_not_there_is_not_found(self, store: ArtifactStore) -> None:
+        await store.put("folder/file", b"x")
+
+        for path in ("nothing", "folder", "folder/nothing"):
+            with pytest.raises(FileNotStoredError):
+                await store.get(path)
+            with pytest.raises(FileNotStoredError):
+                [piece async for piece in store.stream(path)]
+
+    async def test_a_folder_lists_what_is_below_it(self, store: ArtifactStore) -> None:
+        for path in ("job/2/b", "job/2/a", "job/metadata.json", "job2/c", "jobs"):
+            await store.put(path, b"x")
+
+        assert await store.list("job") == ["job/2/a", "job/2/b", "job/metadata.json"]
+        assert await store.list("job/2") == ["job/2/a", "job/2/b"]
+        assert await store.list("nothing") == []
+
+    async def test_a_deleted_folder_is_gone_and_its_neighbours_stay(self, store: ArtifactStore) -> None:
+        for path in ("job/1/a", "job/b", "job2/c"):
+            await store.put(path, b"x")
+
+        await store.delete_folder("job")
+        await store.delete_folder("job")
+
+        assert await store.list("job") == []
+        assert await store.get("job2/c") == b"x"
+
+    @pytest.mark.parametrize("path", UNSAFE)
+    async def test_a_name_that_leaves_the_store_is_refused(self, store: ArtifactStore, path: str) -> None:
+        with pytest.raises(ValueError, match="is not a relative path"):
+            await store.put(path, b"x")
+        with pytest.raises(ValueError, match="is not a relative path"):
+            await store.put_new(path, b"x")
+        with pytest.raises(ValueError, match="is not a relative path"):
+            await store.delete_folder(path)
+        with pytest.raises(FileNotStoredError):
+            await store.get(path)
+        with pytest.raises(FileNotStoredError):
+            [piece async for piece in store.stream(path)]
+        assert await store.list(path) == []
+
+
+class TestArtifactsInMemory(ArtifactContract):
+    @pytest.fixture
+    def store(self) -> MemoryArtifactStore:
+        return MemoryArtifactStore()
+
+
+class TestArtifactsInAFolder(ArtifactContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> ObstoreArtifactStore:
+        return ObstoreArtifactStore(str(tmp_path / "made" / "artifacts"))
+
+    async def test_the_folder_is_private_and_holds_plain_files(
+        self, store: ObstoreArtifactStore, tmp_path: Path
+    ) -> None:
+        await store.put("job/metadata.json", b"{}")
+
+        folder = tmp_path / "made" / "artifacts"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert (folder / "job" / "metadata.json").read_bytes() == b"{}"
+        assert [path for path in folder.rglob("*") if path.is_file()] == [folder / "job" / "metadata.json"]
+
+    async def test_a_folder_that_cannot_be_written_is_unavailable(
+        self, store: ObstoreArtifactStore, tmp_path: Path
+    ) -> None:
+        (tmp_path / "made" / "artifacts" / "job").write_text("a file where a folder should be")
+
+        with pytest.raises(StoreUnavailableError):
+            await store.put("job/metadata.json", b"{}")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x", "s3://", "http://localhost/x"])
+def test_an_address_that_is_no_store_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DSPY_SERVICE_ARTIFACTS_URL"):
+        ObstoreArtifactStore(url)
+
+
+def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="choose another folder"):
+        ObstoreArtifactStore(str(tmp_path / "file" / "artifacts"))
+
+
+def test_a_bucket_opens_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+
+    for url in ("s3://bucket/prefix", "gs://bucket/prefix", "az://container/prefix"):
+        assert ObstoreArtifactStore(url)

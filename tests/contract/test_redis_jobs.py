@@ -1,0 +1,264 @@
+"""What only Redis can show: sizes, speed, keys left behind, and what happens when it is dead, silent or newer."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis.asyncio as redis
+from redis.exceptions import ResponseError
+
+from dspy_service.adapters.embedded_valkey import EmbeddedValkey
+from dspy_service.adapters.redis_jobs import RedisJobStore
+from dspy_service.domain.errors import ConfigurationError, StoreUnavailableError
+from tests.contract.job_backends import claimed, running, submitted
+from tests.support.job_samples import OUTCOME, a_log, a_new_job, a_spec
+from tests.support.waiting import until
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[RedisJobStore]:
+    store = RedisJobStore(redis_url)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+def silent_server(valkey_server: EmbeddedValkey) -> Iterator[EmbeddedValkey]:
+    os.kill(valkey_server.pid, signal.SIGSTOP)
+    yield valkey_server
+    os.kill(valkey_server.pid, signal.SIGCONT)
+
+
+async def memory_bytes(raw: redis.Redis) -> int:
+    return sum([await raw.memory_usage(key, samples=0) for key in await raw.keys("{dspy}:*")])
+
+
+async def listeners(raw: redis.Redis) -> int:
+    [(_, count)] = await raw.pubsub_numsub("{dspy}:submitted")
+    return int(count)
+
+
+async def test_a_finished_job_takes_at_most_two_kilobytes(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    jobs = 50
+    spec = a_spec(optimizer_kwargs={"auto": "light", "max_errors": 10}, metadata={"team": "search", "run": "nightly-7"})
+    for n in range(jobs):
+        claim = await running(store, a_new_job(key=f"an-idempotency-key-{n}", spec=spec))
+        metrics = {"tqdm_n": 10, "tqdm_total": 10, "tqdm_percent": 100.0, "tqdm_elapsed": 12.5, "score": 0.8125}
+        await store.append(claim.job.job_id, fence=1, events=[a_log("x")] * 100, latest_metrics=metrics, eta_seconds=9)
+        await store.finish(claim.job.job_id, fence=1, outcome=OUTCOME)
+        await store.drop_events(claim.job.job_id)
+
+    per_job = await memory_bytes(raw_redis) / jobs
+
+    assert per_job <= 2048
+
+
+async def test_a_finished_job_leaves_no_lease_no_ring_and_no_spec(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    claim = await running(store)
+    held = set(await raw_redis.keys())
+
+    await store.finish(claim.job.job_id, fence=1, outcome=OUTCOME)
+    await store.drop_events(claim.job.job_id)
+
+    job = f"{{dspy}}:job:{claim.job.job_id}"
+    assert held - set(await raw_redis.keys()) == {f"{job}:spec", f"{job}:events", "{dspy}:leases"}
+    assert set(await raw_redis.keys()) == {job, "{dspy}:jobs:local", "{dspy}:submitted"}
+
+
+async def test_a_lease_ends_after_its_seconds_and_moves_with_each_heartbeat(
+    store: RedisJobStore, raw_redis: redis.Redis
+) -> None:
+    claim = await claimed(store)
+    start = (await store.now()).timestamp()
+
+    first = await raw_redis.zscore("{dspy}:leases", claim.job.job_id)
+    await store.renew(claim.job.job_id, fence=1, lease_seconds=60)
+    second = await raw_redis.zscore("{dspy}:leases", claim.job.job_id)
+
+    assert first / 1e6 - start == pytest.approx(15, abs=2)
+    assert second / 1e6 - start == pytest.approx(60, abs=2)
+
+
+async def test_reading_and_appending_cost_the_same_after_100_000_events(store: RedisJobStore) -> None:
+    async def median_seconds(job_id: str) -> float:
+        times = []
+        for _ in range(50):
+            start = time.perf_counter()
+            await store.get(job_id)
+            await store.append(job_id, fence=1, events=[a_log("x")])
+            times.append(time.perf_counter() - start)
+        return sorted(times)[25]
+
+    short = (await running(store)).job.job_id
+    long = (await running(store)).job.job_id
+    for _ in range(20):
+        await store.append(long, fence=1, events=[a_log("x")] * 5000)
+
+    ratio = await median_seconds(long) / await median_seconds(short)
+
+    assert (await store.get(long)).last_seq > 100_000
+    assert ratio < 3
+
+
+async def test_a_published_submit_wakes_at_once(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    waiting = asyncio.create_task(store.wait_for_submit(30))
+    await until(lambda: listeners(raw_redis))
+
+    await submitted(store)
+
+    async with asyncio.timeout(0.5):  # the poll beneath takes a second
+        assert await waiting
+
+
+async def test_a_submit_whose_message_was_lost_is_found_by_the_poll(
+    store: RedisJobStore, raw_redis: redis.Redis
+) -> None:
+    waiting = asyncio.create_task(store.wait_for_submit(30))
+    await until(lambda: listeners(raw_redis))
+
+    await raw_redis.incr("{dspy}:submitted")
+
+    async with asyncio.timeout(3):
+        assert await waiting
+
+
+async def test_a_claim_that_is_sent_twice_gets_the_same_answer(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    job = await submitted(store)
+    sent: list[str] = []
+    run = store._client.run
+
+    async def send_twice(verb: str, **words: object) -> object:
+        sent.append(verb)
+        await run(verb, **words)
+        return await run(verb, **words)
+
+    store._client.run = send_twice
+
+    claim = await store.claim(job.job_id, owner="w1", lease_seconds=15, sandbox_level="L1")
+
+    assert sent == ["claim"]
+    assert claim is not None
+    assert (claim.fence, claim.job.attempt) == (1, 1)
+
+
+async def test_a_record_of_a_newer_release_is_refused_and_left_alone(
+    store: RedisJobStore, raw_redis: redis.Redis
+) -> None:
+    job = await submitted(store)
+    await raw_redis.hset(f"{{dspy}}:job:{job.job_id}", "v", 99)
+    before = await raw_redis.hgetall(f"{{dspy}}:job:{job.job_id}")
+
+    with pytest.raises(ConfigurationError, match="schema version 99"):
+        await store.get(job.job_id)
+    with pytest.raises(ConfigurationError, match="schema version 99"):
+        await store.claim(job.job_id, owner="w1", lease_seconds=15, sandbox_level="L1")
+
+    assert await raw_redis.hgetall(f"{{dspy}}:job:{job.job_id}") == before
+
+
+async def test_a_silent_redis_is_unavailable_within_three_seconds(
+    store: RedisJobStore, silent_server: EmbeddedValkey
+) -> None:
+    async def seconds_to_fail(call: object) -> float:
+        start = time.perf_counter()
+        with pytest.raises(StoreUnavailableError):
+            await call
+        return time.perf_counter() - start
+
+    waits = await asyncio.gather(
+        *(
+            seconds_to_fail(call)
+            for call in [store.create(a_new_job()), store.get("x"), store.now(), store.due(limit=1)]
+        )
+    )
+
+    assert max(waits) < 3
+
+
+async def test_an_open_connection_to_a_redis_that_falls_silent_fails_within_three_seconds(
+    store: RedisJobStore, valkey_server: EmbeddedValkey
+) -> None:
+    await store.now()
+    os.kill(valkey_server.pid, signal.SIGSTOP)
+    start = time.perf_counter()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await store.create(a_new_job())
+    finally:
+        os.kill(valkey_server.pid, signal.SIGCONT)
+
+    assert time.perf_counter() - start < 3
+    assert (await store.now()).year >= 2026
+
+
+async def test_a_dead_redis_is_unavailable_within_three_seconds() -> None:
+    store = RedisJobStore("unix:///nowhere/valkey.sock")
+    start = time.perf_counter()
+
+    with pytest.raises(StoreUnavailableError):
+        await store.wait_for_submit(30)
+    with pytest.raises(StoreUnavailableError):
+        await store.create(a_new_job())
+
+    assert time.perf_counter() - start < 6
+    await store.aclose()
+
+
+async def test_a_redis_that_waits_for_its_replica_is_unavailable(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    await raw_redis.config_set("min-replicas-to-write", "1")
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await store.create(a_new_job())
+        with pytest.raises(StoreUnavailableError):
+            await store.retire_worker("w1")
+    finally:
+        await raw_redis.config_set("min-replicas-to-write", "0")
+
+    assert await raw_redis.keys() == []
+
+
+async def test_a_key_of_another_kind_is_our_own_fault_and_not_an_outage(
+    store: RedisJobStore, raw_redis: redis.Redis
+) -> None:
+    await raw_redis.set("{dspy}:job:x", "not a hash")
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await store.get("x")
+
+
+async def test_a_full_redis_is_unavailable_and_keeps_no_half_of_a_job(
+    store: RedisJobStore, raw_redis: redis.Redis
+) -> None:
+    await raw_redis.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await store.create(a_new_job())
+    finally:
+        await raw_redis.config_set("maxmemory", "0")
+
+    assert await raw_redis.keys() == []
+
+
+async def test_a_restart_of_redis_goes_unseen(store: RedisJobStore, valkey_server: EmbeddedValkey) -> None:
+    async def stopped() -> bool:
+        return not valkey_server.running
+
+    job = await submitted(store)
+    await store.wait_for_submit(0.1)
+
+    os.kill(valkey_server.pid, signal.SIGKILL)
+    await until(stopped)
+    valkey_server.revive()
+
+    assert await store.get(job.job_id) == job
+    other = await submitted(store)
+    assert await store.wait_for_submit(5)
+    assert await store.due(limit=10) == [job.job_id, other.job_id]
+
+
+def test_an_address_that_is_not_redis_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="DSPY_SERVICE_REDIS_URL"):
+        RedisJobStore("http://localhost")
