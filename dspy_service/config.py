@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from dspy_service.domain.errors import ConfigurationError
@@ -16,7 +16,7 @@ PREFIX = "DSPY_SERVICE_"
 
 _BEATS_PER_LEASE = 3  # a lost heartbeat or two must not cost the lease
 
-_MAY_HOLD_SECRETS = frozenset({"redis_url", "artifacts_url", "secret_key"})
+_MAY_HOLD_SECRETS = frozenset({"redis_url", "artifacts_url"})
 
 _Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -50,19 +50,14 @@ class Settings(BaseSettings):
     allowed_models: _Names = Field(
         (), description="Models that a client may name, separated by commas; empty: any whose key is there."
     )
-    models_file: Path | None = Field(None, description="JSON file with model aliases, prices and limits.")
     registry: str = Field(
         "main:configure_registry", description="Function that registers your own modules and optimizers."
     )
-    secret_key: SecretStr | None = Field(None, description="Key of the signatures on artifacts and of API keys.")
     max_body_bytes: int = Field(8 * 1024**2, ge=1024, description="Largest request body; 8 MiB.")
     max_rows: int = Field(20_000, ge=1, description="Most rows in one dataset.")
     eval_threads: int = Field(8, ge=1, le=256, description="Threads of an evaluation, unless the job names a number.")
     standby: bool = Field(True, description="Keep a warmed runner ready for the next job.")
     job_seconds: float = Field(86_400, gt=0, description="Longest run of one job; a day.")
-    runner_memory_bytes: int = Field(
-        4 * 1024**3, ge=512 * 1024**2, description="Address space of a runner; 4 GiB. A compile takes about 0.75 GiB."
-    )
     lm_timeout_seconds: float = Field(120, gt=0, description="Longest wait for one answer of a language model.")
     lm_max_attempts: int = Field(4, ge=1, le=20, description="Tries of one language model call.")
     lm_max_in_flight: int = Field(64, ge=1, le=4096, description="Language model calls that one job has in flight.")

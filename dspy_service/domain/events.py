@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from dspy_service.domain.spec import Schema
+from dspy_service.domain.times import UtcTime
 
 
 class EventType(StrEnum):
@@ -49,7 +50,7 @@ class Event(Schema):
 
     seq: Annotated[int, Field(ge=1)]
     type: EventType
-    timestamp: datetime
+    timestamp: UtcTime
     attempt: Annotated[int, Field(ge=0)]
     data: dict[str, JsonValue]
 
@@ -57,7 +58,7 @@ class Event(Schema):
 class ProgressEvent(Schema):
     """One entry of the contract's ``progress_events``."""
 
-    timestamp: datetime
+    timestamp: UtcTime
     event: str
     metrics: dict[str, JsonValue]
 
@@ -65,7 +66,7 @@ class ProgressEvent(Schema):
 class LogEntry(Schema):
     """One entry of the contract's ``logs`` and ``run_log``."""
 
-    timestamp: datetime
+    timestamp: UtcTime
     level: str
     logger: str
     message: str

@@ -2,22 +2,27 @@
 
 A frame is four bytes of big-endian length and that many bytes of a JSON object with a ``t`` (its kind):
 
-===========  ====================  =========================================================================
-direction    ``t``                 fields
-===========  ====================  =========================================================================
-to runner    ``spec``              ``spec`` (a JobSpec), ``factories`` {``module``, ``optimizer``: dotted path},
-                                   ``module_kwargs``, ``roles`` {role: {``model``, ``temperature``, ``max_tokens``,
-                                   ``top_p``, ``extra``, ``capabilities``}}, ``num_threads``, ``job_id``
-to runner    ``rows``              ``rows``: a list; ``last``: bool. Frames of at most 1 MiB
-to runner    ``answer``            ``id``; ``response`` (lm15 dict) or ``error`` {``kind``, ``message``, ``model``}
-to supervisor ``ready``            ``level``, ``applied`` {…}, ``versions`` {…}, ``pid``
-to supervisor ``lm``               ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id``, ``candidate``
-to supervisor ``status``           ``status``: ``running``
-to supervisor ``event``            ``type``, ``data``, ``eta_seconds``? (None: unknown)
-to supervisor ``blob``             ``name``, ``data`` (base64), ``last``: files of the artifact in order
-to supervisor ``result``           ``result``: what ``domain.result.RunnerResult`` says; a terminal frame
-to supervisor ``failure``          ``failure``: a Failure; ``partial``: results known so far; a terminal frame
-===========  ====================  =========================================================================
+=====================  ===========  ==================================================================================
+direction              ``t``        fields
+=====================  ===========  ==================================================================================
+to runner              ``spec``     ``job_id``; ``spec`` (a JobSpec); ``module`` (a ModuleEntry); ``optimizer`` (an
+                                    OptimizerEntry); ``roles`` {role: {``model``, ``temperature``, ``max_tokens``,
+                                    ``top_p``, ``model_type``, ``extra``, ``capabilities`` {``function_calling``,
+                                    ``reasoning``, ``response_schema``, ``params``}}}; ``num_threads``
+to runner              ``rows``     ``rows``: a list; ``last``: bool. Frames of at most 1 MiB
+to runner              ``answer``   ``id``; ``response`` (lm15 dict) or ``error`` {``kind`` (a ModelErrorKind),
+                                    ``message``, ``model``, ``retry_after_seconds``}
+to runner              ``cancel``   nothing: stop at the next call and report what is known (kind ``cancelled``)
+to supervisor          ``ready``    ``level``, ``applied`` {…}, ``versions`` {…}, ``pid``
+to supervisor          ``lm``       ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id`` (or null), ``candidate``
+to supervisor          ``status``   ``status``: ``running``
+to supervisor          ``event``    ``type``, ``data``, ``occurred_at`` (UTC, ISO), ``eta_seconds`` (null: unknown)
+to supervisor          ``blob``     ``name``, ``data`` (base64), ``last``: files of the artifact in order
+to supervisor          ``result``   ``result``: a RunnerResult; a terminal frame
+to supervisor          ``failure``  ``failure``: a Failure; ``partial``: a RunnerResult or null; a terminal frame
+=====================  ===========  ==================================================================================
+
+A closed socket ends the runner at once. Fields that a role leaves out are null.
 """
 
 import struct
@@ -51,6 +56,11 @@ def encode(frame: Mapping[str, Any]) -> bytes:
     if len(body) > MAX_FRAME_BYTES:
         message = f"A {frame.get('t')!r} frame of {len(body)} bytes is larger than {MAX_FRAME_BYTES}."
         raise ProtocolError(message)
+    return pack(body)
+
+
+def pack(body: bytes) -> bytes:
+    """Return the bytes of a frame whose JSON is ready; for what is kept encoded, such as a journalled answer."""
     return _LENGTH.pack(len(body)) + body
 
 

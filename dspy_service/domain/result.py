@@ -28,7 +28,7 @@ class Comparison(Schema):
     difference: float
     interval_low: float
     interval_high: float
-    """Ends of the 95 % interval of the difference (percentile bootstrap over rows, 10 000 resamples, fixed seed)."""
+    """Ends of the 95 % interval of the difference (percentile bootstrap, up to 10 000 resamples, fixed seed)."""
     p_value: Annotated[float, Field(ge=0, le=1)]
     """Two-sided sign-flip permutation test on the paired differences."""
     test: Literal["paired_permutation"] = "paired_permutation"
@@ -78,9 +78,9 @@ class RunnerResult(Schema):
     baseline_test_metric: float | None = None
     optimized_test_metric: float | None = None
     optimization_metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    """What the optimizer says about itself: kwargs used, best valset score, candidates tried, trials, metric calls."""
+    """What the optimizer did: kwargs, best valset score, candidates, trials, metric calls, winning prompts."""
     details: dict[str, JsonValue] = Field(default_factory=dict)
-    """Per-phase seconds, metric calls and errors, winning instructions and demos count by predictor."""
+    """Per-phase seconds, metric calls, errors and first tracebacks, model calls by role, warnings."""
     comparison: Comparison | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 

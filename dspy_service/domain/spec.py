@@ -35,22 +35,38 @@ class Schema(BaseModel):
 class ModelSettings(Schema):
     """One language model and how to call it. Never carries a key: keys stay with the operator."""
 
-    name: Annotated[str, Field(min_length=1, max_length=256, examples=["openai/gpt-4o-mini", "demo/in-context"])]
-    base_url: Annotated[str | None, Field(max_length=2048)] = None
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=256,
+            examples=["openai/gpt-4o-mini", "demo/in-context"],
+            description="<provider>/<model>, or demo/in-context, which needs no key and no network.",
+        ),
+    ]
+    base_url: Annotated[
+        str | None,
+        Field(max_length=2048, description="An OpenAI-compatible endpoint; only origins that the operator allows."),
+    ] = None
     """An OpenAI-compatible endpoint; only origins that the operator allows."""
-    model_type: Literal["chat", "responses"] | None = None
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
-    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
-    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
-    extra: dict[str, JsonValue] = Field(default_factory=dict)
+    model_type: Annotated[
+        Literal["chat", "responses"] | None, Field(description="Which API of the provider; null: its usual one.")
+    ] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, description="Null: the provider's default.")] = None
+    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000, description="Of one answer.")] = None
+    top_p: Annotated[float | None, Field(gt=0, le=1, description="Nucleus sampling.")] = None
+    extra: Annotated[
+        dict[str, JsonValue],
+        Field(description="stop, seed, reasoning_effort, presence_penalty or frequency_penalty; nothing else."),
+    ] = Field(default_factory=dict)
     """Allow-listed options: ``stop``, ``seed``, ``reasoning_effort``, ``presence_penalty``, ``frequency_penalty``."""
 
 
 class ColumnMapping(Schema):
     """Which dataset column feeds which signature field, as ``{field: column}``."""
 
-    inputs: dict[str, str]
-    outputs: dict[str, str]
+    inputs: Annotated[dict[str, str], Field(description="Input field of the signature to dataset column.")]
+    outputs: Annotated[dict[str, str], Field(description="Output field of the signature to dataset column.")]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,9 +77,9 @@ class ColumnMapping(Schema):
 class SplitFractions(Schema):
     """Shares of the dataset; they sum to 1."""
 
-    train: Annotated[float, Field(ge=0, le=1)] = 0.7
-    val: Annotated[float, Field(ge=0, le=1)] = 0.15
-    test: Annotated[float, Field(ge=0, le=1)] = 0.15
+    train: Annotated[float, Field(ge=0, le=1, description="What the optimizer learns from.")] = 0.7
+    val: Annotated[float, Field(ge=0, le=1, description="What it chooses candidates by.")] = 0.15
+    test: Annotated[float, Field(ge=0, le=1, description="Held out: baseline and optimized are compared on it.")] = 0.15
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
@@ -80,24 +96,59 @@ class JobSpec(Schema):
     ``seed`` is None only in a request: submit draws one, stores it and echoes it.
     """
 
-    signature_code: Annotated[str, Field(min_length=1)]
-    metric_code: Annotated[str, Field(min_length=1)]
-    column_mapping: ColumnMapping
-    module_name: Annotated[str, Field(min_length=1, max_length=256)] = "predict"
-    module_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
-    optimizer_name: Annotated[str, Field(min_length=1, max_length=256)]
-    optimizer_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
-    compile_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
-    lm: ModelSettings = Field(alias="model_config")
-    prompt_lm: ModelSettings | None = Field(default=None, alias="prompt_model_config")
-    task_lm: ModelSettings | None = Field(default=None, alias="task_model_config")
-    reflection_lm: ModelSettings | None = Field(default=None, alias="reflection_model_config")
-    split_fractions: SplitFractions = Field(default_factory=SplitFractions)
-    shuffle: bool = True
-    seed: Annotated[int | None, Field(ge=0, lt=2**32)] = None
-    metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_LENGTH)],
-        Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
+    signature_code: Annotated[
+        str, Field(min_length=1, description="Python source of one dspy.Signature class; dspy and typing are imported.")
+    ]
+    metric_code: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Python source of metric(gold, pred, trace=None) -> score, higher is better; GEPA calls it "
+            "with (gold, pred, trace, pred_name, pred_trace). dspy and typing are imported.",
+        ),
+    ]
+    column_mapping: Annotated[ColumnMapping, Field(description="Which dataset column feeds which signature field.")]
+    module_name: Annotated[
+        str, Field(min_length=1, max_length=256, description="predict, cot, or their dotted paths in dspy.")
+    ] = "predict"
+    module_kwargs: Annotated[dict[str, JsonValue], Field(description="Of the module's constructor.")] = Field(
+        default_factory=dict
+    )
+    optimizer_name: Annotated[
+        str,
+        Field(min_length=1, max_length=256, description="An alias that /health lists, dspy.X or dspy.teleprompt.X."),
+    ]
+    optimizer_kwargs: Annotated[
+        dict[str, JsonValue], Field(description="Of the optimizer's constructor; checked before anything is queued.")
+    ] = Field(default_factory=dict)
+    compile_kwargs: Annotated[dict[str, JsonValue], Field(description="Of the optimizer's compile().")] = Field(
+        default_factory=dict
+    )
+    lm: Annotated[ModelSettings, Field(description="The model of the program; the other roles fall back to it.")] = (
+        Field(alias="model_config")
+    )
+    prompt_lm: Annotated[
+        ModelSettings | None, Field(description="Proposes instructions (MIPROv2); null: model_config.")
+    ] = Field(default=None, alias="prompt_model_config")
+    task_lm: Annotated[
+        ModelSettings | None, Field(description="Runs the program while it is optimized; null: model_config.")
+    ] = Field(default=None, alias="task_model_config")
+    reflection_lm: Annotated[ModelSettings | None, Field(description="Reflects on failures; GEPA needs it.")] = Field(
+        default=None, alias="reflection_model_config"
+    )
+    split_fractions: Annotated[
+        SplitFractions, Field(description="Shares of the rows for training, validation and test; they sum to 1.")
+    ] = Field(default_factory=SplitFractions)
+    shuffle: Annotated[bool, Field(description="Shuffle the rows before they are split.")] = True
+    seed: Annotated[
+        int | None, Field(ge=0, lt=2**32, description="Of the shuffle; null: one is drawn, stored and echoed.")
+    ] = None
+    metadata: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=MAX_METADATA_LENGTH)],
+            Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
+        ],
+        Field(description="Up to 16 short pairs of your own, echoed with the job."),
     ] = Field(default_factory=dict, max_length=MAX_METADATA_PAIRS)
 
     def models(self) -> Mapping[LmRole, ModelSettings]:
@@ -125,8 +176,9 @@ class RunRequest(JobSpec):
     column_mapping: Annotated[  # type: ignore[assignment]  # a request is wider than the spec it becomes
         Annotated[ColumnMapping, Tag("nested")] | Annotated[dict[str, str], Tag("flat")],
         Discriminator(_mapping_form),
+        Field(description='{"inputs": {field: column}, "outputs": {...}}, or flat: {field: column}.'),
     ]
-    dataset: Annotated[list[Row], Field(min_length=1)]
+    dataset: Annotated[list[Row], Field(min_length=1, description="Rows: objects that have every mapped column.")]
 
     def settle(self, mapping: ColumnMapping, *, seed: int) -> JobSpec:
         """Return the spec that is stored: the resolved mapping, the drawn seed, no rows."""

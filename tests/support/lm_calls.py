@@ -17,13 +17,13 @@ from workers.lm.journal import Journal, MemoryJournal
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def request(text: str = "hello", **config: Any) -> dict[str, Any]:
+def request(text: str = "hello", **config: object) -> dict[str, Any]:
     """What a runner writes into an ``lm`` frame."""
     messages = [{"role": "user", "parts": [{"type": "text", "text": text}]}]
     return {"model": "anything", "messages": messages, "config": config}
 
 
-def lm_frame(number: int, text: str = "hello", *, role: str = "task", **fields: Any) -> Frame:
+def lm_frame(number: int, text: str = "hello", *, role: str = "task", **fields: object) -> Frame:
     frame = {"t": "lm", "id": number, "role": role, "request": request(text), "rollout_id": None, "candidate": 0}
     return {**frame, **fields}
 
@@ -106,7 +106,7 @@ def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
 """
 
 
-def spec(model: ModelSettings | None = None, **changes: Any) -> JobSpec:
+def spec(model: ModelSettings | None = None, **changes: object) -> JobSpec:
     """A job that routes tickets, on the demo model unless told otherwise."""
     fields: dict[str, Any] = {
         "signature_code": SIGNATURE,

@@ -77,9 +77,9 @@ def in_order(*replies: Reply) -> Script:
     return lambda _body: next(remaining)
 
 
-def error(status: int, *, retry_after: str | None = None, message: str = "scripted") -> Reply:
+def error(status: int, *, retry_after: str | None = None, message: str = "scripted", code: str | None = None) -> Reply:
     """Refuse as OpenAI does."""
-    raw = json.dumps({"error": {"message": message, "type": "scripted", "code": None}}).encode()
+    raw = json.dumps({"error": {"message": message, "type": "scripted", "code": code}}).encode()
     return Reply(status=status, raw=raw, headers={} if retry_after is None else {"Retry-After": retry_after})
 
 

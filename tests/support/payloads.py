@@ -15,23 +15,23 @@ class Math(dspy.Signature):
     answer: str = dspy.OutputField(desc="the number alone")
 '''
 
-MATH_METRIC = '''
+MATH_METRIC = """
 def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
     right = str(gold.answer).strip() == str(pred.answer).strip()
     return dspy.Prediction(score=float(right), feedback="" if right else f"The answer is {gold.answer}.")
-'''
+"""
 
-METRIC = '''
+METRIC = """
 def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
     return float(gold.team == pred.team)
-'''
+"""
 
-FEEDBACK_METRIC = '''
+FEEDBACK_METRIC = """
 def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
     right = gold.team == pred.team
     feedback = "Right." if right else f"Wrong: this ticket belongs to {gold.team}, not to {pred.team}."
     return dspy.Prediction(score=float(right), feedback=feedback)
-'''
+"""
 
 
 def ticket_rows(count: int | None = None) -> list[dict[str, Any]]:

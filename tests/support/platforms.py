@@ -104,17 +104,22 @@ def started(command: list[str], environment: Mapping[str, str], *, port: int, cw
 
 
 @contextmanager
-def platform(folder: Path, **settings: str) -> Iterator[Started]:
-    """Run ``python main.py`` with its data and artifacts in ``folder``."""
-    port = int(settings.pop("PORT", 0)) or free_port("127.0.0.1")
+def platform(
+    folder: Path, settings: Mapping[str, str] | None = None, *, python_path: Path | None = None
+) -> Iterator[Started]:
+    """Run ``python main.py`` with its data and artifacts in ``folder``; names of ``settings`` go without the prefix."""
+    given = settings or {}
+    port = int(given.get("PORT", "0")) or free_port("127.0.0.1")
     ours = {
         "PORT": str(port),
         "DATA_DIR": str(folder / "data"),
         "ARTIFACTS_URL": str(folder / "artifacts"),
         "WORKER_CONCURRENCY": "1",
-        **settings,
+        **given,
     }
     environment = plain_environment(**{f"DSPY_SERVICE_{name}": value for name, value in ours.items()})
+    if python_path is not None:
+        environment["PYTHONPATH"] = str(python_path)
     with started([sys.executable, "main.py"], environment, port=port) as program:
         yield program
 

@@ -1,0 +1,71 @@
+# Everything a developer types. Needs Python >= 3.11 and make; uses uv where it is, else pip.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The map of model prices is otherwise fetched over the network at import.
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test demo up bench docs lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
+
+setup: $(STAMP) ## .venv with everything, from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3.11."; exit 1; }
+	@if uv --version >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps -e . ; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --no-compile --no-deps -e . ; \
+	fi
+	@touch $@
+
+check: setup ## format, lint, types, import contracts, dependencies, dead code, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/vulture
+	$(BIN)/typos
+
+format: setup ## rewrite the sources as `check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+demo: setup ## the main job once, on the embedded defaults, then stops
+	@$(BIN)/dspy-service demo
+
+up: setup ## API, workers and embedded Valkey on this machine
+	@$(BIN)/python main.py
+
+bench: setup ## the benchmarks; they print their figures
+	$(BIN)/python -m benchmarks.submit_latency
+	$(BIN)/python -m benchmarks.compile_overhead
+
+docs: setup ## rewrite the generated parts of the README
+	$(BIN)/python scripts/write_settings_table.py
+
+COMPILE := uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header
+
+lock: ## pin every dependency again (needs uv)
+	$(COMPILE) --upgrade --all-extras --output-file requirements.lock
+	$(COMPILE) --extra client --extra monitoring --constraint requirements.lock --output-file deploy/requirements.lock
+
+clean: ## remove the environment and caches, but no data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+"""Benchmarks: scripts that print the figures of the project, side by side with what they are compared to.
+
+Each is bounded in time and count, starts what it needs on loopback with data of its own, and stops it again::
+
+    python -m benchmarks.submit_latency --help
+    python -m benchmarks.compile_overhead --help
+
+What they printed last, on which machine, stands in ``RESULTS.md``.
+"""

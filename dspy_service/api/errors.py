@@ -1,0 +1,85 @@
+"""Turns errors into HTTP answers; the only file that knows which error has which status."""
+
+import logging
+from collections.abc import Mapping
+from typing import cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from dspy_service.api.envelope import error_answer
+from dspy_service.api.headers import request_id_of
+from dspy_service.api.problems import friendly
+from dspy_service.domain import errors
+
+_log = logging.getLogger(__name__)
+
+STATUSES: Mapping[type[errors.ServiceError], int] = {
+    errors.ServiceError: 500,
+    errors.InvalidRequestError: 422,
+    errors.UnsupportedRequestError: 400,
+    errors.PayloadTooLargeError: 413,
+    errors.NotFoundError: 404,
+    errors.JobNotFoundError: 404,
+    errors.ArtifactNotFoundError: 404,
+    errors.FileNotStoredError: 404,
+    errors.ConflictError: 409,
+    errors.JobNotFinishedError: 409,
+    errors.IdempotencyConflictError: 409,
+    errors.LeaseLostError: 500,
+    errors.StoreUnavailableError: 503,
+    errors.ConfigurationError: 500,
+    errors.ProtocolError: 500,
+    errors.ModelCallError: 502,
+}
+"""Every class of the tree has its own line, so that a new one is decided and not inherited."""
+
+_RETRY_AFTER_SECONDS = "5"
+_INTERNAL = "Something went wrong on our side; the operator finds it in the log under this request id."
+_FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers, those for the framework's own errors included."""
+    app.add_exception_handler(errors.ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    error = cast("errors.ServiceError", error)  # registered for this class only
+    status = STATUSES[type(error)]
+    detail: str | list[dict[str, str]] = str(error)
+    if isinstance(error, errors.InvalidRequestError):
+        detail = [problem.model_dump() for problem in error.problems]
+    if status >= 500:  # noqa: PLR2004  # HTTP: a fault of ours
+        _log.error("%s for request %s: %s", error.code, request_id_of(request.scope), error)
+    headers = {"retry-after": _RETRY_AFTER_SECONDS} if isinstance(error, errors.StoreUnavailableError) else None
+    return error_answer(request_id_of(request.scope), status, error.code, detail, headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """Answer for query parameters, which FastAPI checks itself."""
+    found = cast("RequestValidationError", error).errors()
+    stripped = [{**each, "loc": each["loc"][1:]} for each in found]  # the first part is "query"
+    detail = [problem.model_dump() for problem in friendly(stripped)]
+    return error_answer(request_id_of(request.scope), 422, errors.InvalidRequestError.code, detail)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Answer for routes and methods that do not exist."""
+    error = cast("HTTPException", error)  # registered for this class only
+    code = _FRAMEWORK_CODES.get(error.status_code, "http_error")
+    detail = f"{request.method} {request.url.path}: {error.detail}."
+    if error.status_code == 404:  # noqa: PLR2004  # HTTP
+        detail = f"There is nothing at {request.url.path}; /docs lists what there is."
+    return error_answer(request_id_of(request.scope), error.status_code, code, detail, headers=error.headers)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    """Answer for our own faults, without saying anything about their inside."""
+    request_id = request_id_of(request.scope)
+    _log.error("unexpected error for request %s", request_id, exc_info=error)
+    return error_answer(request_id, 500, "internal_error", _INTERNAL)

@@ -1,0 +1,119 @@
+"""The asynchronous client: the same plans as the blocking one, performed on an event loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from dspy_service.client import calls, plans, programs
+from dspy_service.client.answers import ArtifactAnswer, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.calls import Call
+from dspy_service.client.options import (
+    DEFAULT_BASE_URL,
+    DEFAULT_TIMEOUT_SECONDS,
+    JobOrBundle,
+    WaitOptions,
+    handing_in,
+    is_loopback,
+    request_of,
+    submission,
+)
+from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
+from dspy_service.client.plans import Pause, Plan, Reply
+from dspy_service.domain.events import Event, LogEntry
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """The same as ``Client``, for event loops; ``on_progress`` is still a plain function."""
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_BASE_URL,
+        *,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(base_url)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._http.aclose()
+
+    async def health(self) -> Health:
+        """As ``Client.health``."""
+        return await self._run(plans.ask(calls.health()))
+
+    async def submit(
+        self, signature: SignatureLike, metric: MetricLike, dataset: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> Submitted:
+        """As ``Client.submit``."""
+        return await self._run(submission(signature, metric, dataset, options))
+
+    async def submit_payload(self, body: Mapping[str, object], *, idempotency_key: str | None = None) -> Submitted:
+        """As ``Client.submit_payload``."""
+        return await self._run(handing_in(body, idempotency_key))
+
+    async def status(self, job_id: str) -> JobDetail:
+        """As ``Client.status``."""
+        return await self._run(plans.ask(calls.status(job_id)))
+
+    async def summary(self, job_id: str) -> JobSummary:
+        """As ``Client.summary``."""
+        return await self._run(plans.ask(calls.summary(job_id)))
+
+    async def logs(self, job_id: str) -> list[LogEntry]:
+        """As ``Client.logs``."""
+        return await self._run(plans.ask(calls.logs(job_id)))
+
+    async def events(self, job_id: str, *, after: int = 0) -> list[Event]:
+        """As ``Client.events``."""
+        return await self._run(plans.all_events(job_id, after=after))
+
+    async def artifact(self, job_id: str) -> ArtifactAnswer:
+        """As ``Client.artifact``."""
+        return await self._run(plans.ask(calls.artifact(job_id)))
+
+    async def wait(self, job_id: str, **options: Unpack[WaitOptions]) -> JobDetail:
+        """As ``Client.wait``."""
+        return await self._run(plans.wait(job_id, **options))
+
+    async def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
+        """As ``Client.load_program``; the import of DSPy happens in a thread."""
+        bundle = await self.artifact(job) if isinstance(job, str) else job
+        return await asyncio.to_thread(programs.load_bundle, bundle, destination)
+
+    async def _run(self, plan: Plan[T]) -> T:
+        reply: Reply = None
+        while True:
+            try:
+                step = plan.send(reply)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            reply = await self._perform(step)
+
+    async def _perform(self, step: Call[Any] | Pause) -> Reply:
+        if isinstance(step, Pause):
+            await self._sleep(step.seconds)
+            return None
+        try:
+            return await self._http.send(request_of(self._http, step))
+        except httpx.TransportError as error:
+            return error

@@ -1,0 +1,146 @@
+"""The blocking client."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from dspy_service.client import calls, plans, programs
+from dspy_service.client.answers import ArtifactAnswer, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.calls import Call
+from dspy_service.client.options import (
+    DEFAULT_BASE_URL,
+    DEFAULT_TIMEOUT_SECONDS,
+    JobOrBundle,
+    WaitOptions,
+    handing_in,
+    is_loopback,
+    request_of,
+    submission,
+)
+from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
+from dspy_service.client.plans import Pause, Plan, Reply
+from dspy_service.domain.events import Event, LogEntry
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to the service, blocking.
+
+    Args:
+        base_url: Where the service listens.
+        timeout_seconds: For one HTTP exchange, not for a job.
+        transport: Another way to reach the service, for tests and proxies.
+        sleep: Another way to pass the time between polls and retries.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_BASE_URL,
+        *,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._sleep = sleep
+        self._http = httpx.Client(
+            base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(base_url)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release connections."""
+        self._http.close()
+
+    def health(self) -> Health:
+        """Return how the service is, also when it is not well."""
+        return self._run(plans.ask(calls.health()))
+
+    def submit(
+        self, signature: SignatureLike, metric: MetricLike, dataset: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> Submitted:
+        """Hand in a job; sent again by itself when the connection breaks, never accepted twice.
+
+        Args:
+            signature: A ``dspy.Signature`` class, its source, or ``"question -> answer"``.
+            metric: A function ``(example, prediction, trace=None)`` that returns a score, or its source.
+            dataset: Rows as mappings or ``dspy.Example``.
+            options: See ``SubmitOptions``; the default is MIPROv2 with the demo model.
+
+        Raises:
+            SourceError: the signature or the metric cannot become source.
+            SubmissionError: the arguments do not make a request.
+            RequestRejectedError: the service found a mistake; ``problems`` names the fields.
+        """
+        return self._run(submission(signature, metric, dataset, options))
+
+    def submit_payload(self, body: Mapping[str, object], *, idempotency_key: str | None = None) -> Submitted:
+        """Hand in a job whose ``POST /run`` body is made already, for example read from a file."""
+        return self._run(handing_in(body, idempotency_key))
+
+    def status(self, job_id: str) -> JobDetail:
+        """Return the whole record with events, logs and result."""
+        return self._run(plans.ask(calls.status(job_id)))
+
+    def summary(self, job_id: str) -> JobSummary:
+        """Return the small record, for polling."""
+        return self._run(plans.ask(calls.summary(job_id)))
+
+    def logs(self, job_id: str) -> list[LogEntry]:
+        """Return every log line, oldest first."""
+        return self._run(plans.ask(calls.logs(job_id)))
+
+    def events(self, job_id: str, *, after: int = 0) -> list[Event]:
+        """Return every event with ``seq > after``, oldest first."""
+        return self._run(plans.all_events(job_id, after=after))
+
+    def artifact(self, job_id: str) -> ArtifactAnswer:
+        """Return the compiled program; NotYetError while the job runs, UnknownJobError when it made none."""
+        return self._run(plans.ask(calls.artifact(job_id)))
+
+    def wait(self, job_id: str, **options: Unpack[WaitOptions]) -> JobDetail:
+        """Return the final record once the job has ended; see ``WaitOptions``.
+
+        Raises:
+            WaitTimeoutError: the job still runs after ``timeout_seconds``.
+            JobFailedError: it ended without success, with ``raise_on_failure=True``.
+        """
+        return self._run(plans.wait(job_id, **options))
+
+    def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
+        """Load a job's program (or a bundle's) with plain DSPy; needs ``dspy``, and unpickling runs code.
+
+        Raises:
+            ProgramLoadError: DSPy is missing here, or cannot read the program.
+        """
+        return programs.load_bundle(self.artifact(job) if isinstance(job, str) else job, destination)
+
+    def _run(self, plan: Plan[T]) -> T:
+        reply: Reply = None
+        while True:
+            try:
+                step = plan.send(reply)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            reply = self._perform(step)
+
+    def _perform(self, step: Call[Any] | Pause) -> Reply:
+        if isinstance(step, Pause):
+            self._sleep(step.seconds)
+            return None
+        try:
+            return self._http.send(request_of(self._http, step))
+        except httpx.TransportError as error:
+            return error

@@ -1,0 +1,163 @@
+"""One HTTP exchange as a value: what to send, and how to read what comes back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from dspy_service.client.answers import ArtifactAnswer, EventPage, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.errors import (
+    ApiError,
+    NotYetError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    UnexpectedAnswerError,
+    UnknownJobError,
+)
+from dspy_service.domain.errors import FieldProblem
+from dspy_service.domain.events import LogEntry
+
+T_co = TypeVar("T_co", covariant=True)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+_REJECTED = {400: RequestRejectedError, 413: RequestRejectedError, 422: RequestRejectedError}
+_ERRORS: Mapping[int, type[ApiError]] = {
+    **_REJECTED,
+    404: UnknownJobError,
+    409: NotYetError,
+    502: ServiceUnavailableError,
+    503: ServiceUnavailableError,
+    504: ServiceUnavailableError,
+}
+_LOG_ENTRIES = TypeAdapter(list[LogEntry])
+
+
+class Parse(Protocol[T_co]):
+    """Turns the bytes of an answer into a value; raises ``ValueError`` for bytes that are not one."""
+
+    def __call__(self, body: bytes) -> T_co:
+        """Return the value."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call(Generic[T_co]):
+    """One request and how to read its answer. Every call may be sent again: GETs, and a POST with its own key."""
+
+    method: str
+    path: str
+    parse: Parse[T_co]
+    params: Mapping[str, int] = field(default_factory=dict)
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answers: frozenset[int] = frozenset({200})
+    """Statuses whose body is the answer and not an error."""
+
+    def read(self, response: httpx.Response) -> T_co:
+        """Return the parsed answer.
+
+        Raises:
+            ApiError: the service refused.
+            UnexpectedAnswerError: the body is not what this service sends.
+        """
+        if response.status_code not in self.answers:
+            raise _refusal(self, response)
+        try:
+            return self.parse(response.content)
+        except ValueError as error:
+            raise UnexpectedAnswerError(self.method, self.path, response.status_code, str(error)) from error
+
+
+def health() -> Call[Health]:
+    """Ask how the service is; an unhealthy one answers 503 with the reason, which is an answer too."""
+    return Call("GET", "/health", _model(Health), answers=frozenset({200, 503}))
+
+
+def submit(payload: Mapping[str, object], *, idempotency_key: str) -> Call[Submitted]:
+    """Hand in a job; the key makes it safe to send twice."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+    content = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    return Call("POST", "/run", _model(Submitted), content=content, headers=headers)
+
+
+def status(job_id: str) -> Call[JobDetail]:
+    """Ask for the whole record."""
+    return Call("GET", _job_path(job_id), _model(JobDetail))
+
+
+def summary(job_id: str) -> Call[JobSummary]:
+    """Ask for the small record."""
+    return Call("GET", _job_path(job_id, "/summary"), _model(JobSummary))
+
+
+def logs(job_id: str) -> Call[list[LogEntry]]:
+    """Ask for every log line."""
+    return Call("GET", _job_path(job_id, "/logs"), _parse_logs)
+
+
+def artifact(job_id: str) -> Call[ArtifactAnswer]:
+    """Ask for the compiled program."""
+    return Call("GET", _job_path(job_id, "/artifact"), _model(ArtifactAnswer))
+
+
+def events(job_id: str, *, after: int, limit: int) -> Call[EventPage]:
+    """Ask for a page of events with ``seq > after``."""
+    return Call("GET", _job_path(job_id, "/events"), _model(EventPage), params={"after": after, "limit": limit})
+
+
+def _job_path(job_id: str, suffix: str = "") -> str:
+    return f"/jobs/{quote(job_id, safe='')}{suffix}"
+
+
+def _model(answer: type[AnswerT]) -> Parse[AnswerT]:
+    if answer.model_config.get("extra") == "allow":
+        return partial(_parse_model, answer, "allow")
+    return partial(_parse_model, answer, "ignore")
+
+
+def _parse_model(answer: type[AnswerT], extra: str, body: bytes) -> AnswerT:
+    return answer.model_validate_json(body, extra="allow" if extra == "allow" else "ignore")
+
+
+def _parse_logs(body: bytes) -> list[LogEntry]:
+    return _LOG_ENTRIES.validate_json(body, extra="ignore")
+
+
+def _refusal(call: Call[object], response: httpx.Response) -> Exception:
+    """Read the service's error envelope ``{"error", "detail", "request_id"}``."""
+    try:
+        envelope = json.loads(response.content)
+        code, detail = envelope["error"], envelope["detail"]
+    except (ValueError, KeyError, TypeError) as error:
+        return UnexpectedAnswerError(
+            call.method, call.path, response.status_code, f"no error envelope ({error.__class__.__name__})"
+        )
+    problems = _problems(detail)
+    kind = _ERRORS.get(response.status_code, ApiError)
+    return kind(
+        response.status_code,
+        str(code),
+        _sentence(detail, problems),
+        request_id=envelope.get("request_id"),
+        problems=problems,
+    )
+
+
+def _problems(detail: object) -> Sequence[FieldProblem]:
+    if not isinstance(detail, list):
+        return ()
+    try:
+        return TypeAdapter(list[FieldProblem]).validate_python(detail)
+    except ValidationError:
+        return ()  # not our list; the sentence below still shows all of it
+
+
+def _sentence(detail: object, problems: Sequence[FieldProblem]) -> str:
+    if problems:
+        return "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
+    return detail if isinstance(detail, str) else json.dumps(detail)

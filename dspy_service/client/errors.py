@@ -1,0 +1,139 @@
+"""Everything that the SDK raises, as one tree.
+
+::
+
+    ClientError
+    ├── SourceError              an object cannot become self-contained source
+    ├── SubmissionError          the arguments of ``submit`` cannot become a request
+    ├── ServiceUnreachableError  nothing answers at the address
+    ├── UnexpectedAnswerError    something answers, but not this service
+    ├── ApiError                 the service said no; ``code``, ``detail``, ``request_id``, ``problems``
+    │   ├── RequestRejectedError     400, 413 or 422: change the request
+    │   ├── UnknownJobError          404: no such job or artifact
+    │   ├── NotYetError              409: the job's state forbids it
+    │   └── ServiceUnavailableError  502, 503 or 504: try again later
+    ├── WaitTimeoutError         the job still runs after the time that ``wait`` was given
+    ├── JobFailedError           the job ended ``failed`` or ``cancelled``; carries the user's traceback
+    └── ProgramLoadError         the artifact cannot become a program here
+"""
+
+from collections.abc import Sequence
+
+from dspy_service.domain.errors import FieldProblem
+
+
+class ClientError(Exception):
+    """The root: anything that the SDK raises on purpose."""
+
+
+class SourceError(ClientError):
+    """An object cannot become self-contained source; ``name`` is what stands in the way."""
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class SubmissionError(ClientError):
+    """The arguments of ``submit`` cannot become a request."""
+
+
+class ServiceUnreachableError(ClientError):
+    """Nothing answers at the service's address."""
+
+    def __init__(self, base_url: str, reason: str) -> None:
+        super().__init__(f"No answer from {base_url} ({reason}); start the service with `python main.py`.")
+        self.base_url = base_url
+
+
+class UnexpectedAnswerError(ClientError):
+    """Something answers at the address, but not as this service does."""
+
+    def __init__(self, method: str, path: str, status_code: int, reason: str) -> None:
+        super().__init__(f"{method} {path} answered {status_code} with something else than expected: {reason}")
+        self.status_code = status_code
+
+
+class ApiError(ClientError):
+    """The service refused a request.
+
+    Attributes:
+        status_code: The HTTP status.
+        code: The service's stable word, for example ``invalid_request``.
+        detail: One sentence.
+        request_id: Names the request in the service's own logs.
+        problems: What is wrong field by field; empty unless the payload was malformed.
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        *,
+        request_id: str | None = None,
+        problems: Sequence[FieldProblem] = (),
+    ) -> None:
+        super().__init__(f"{code} ({status_code}): {detail}")
+        self.status_code = status_code
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+        self.problems = tuple(problems)
+
+
+class RequestRejectedError(ApiError):
+    """The request itself is wrong (400, 413 or 422); sending it again changes nothing."""
+
+
+class UnknownJobError(ApiError):
+    """There is no such job, or the job has no artifact (404)."""
+
+
+class NotYetError(ApiError):
+    """The job's present state forbids it (409), for example an artifact before the job has ended."""
+
+
+class ServiceUnavailableError(ApiError):
+    """The service cannot take requests at the moment (502, 503 or 504)."""
+
+
+class WaitTimeoutError(ClientError):
+    """The job still runs; it goes on, only the waiting ended."""
+
+    def __init__(self, job_id: str, status: str, timeout_seconds: float) -> None:
+        super().__init__(f"Job {job_id} is still {status} after {timeout_seconds:g} s; wait again, it goes on.")
+        self.job_id = job_id
+        self.status = status
+
+
+class JobFailedError(ClientError):
+    """The job ended without success.
+
+    Attributes:
+        job_id: Whose.
+        status: ``failed`` or ``cancelled``.
+        reason: The job's one-line message.
+        termination_reason: Why it ended, for example ``error`` or ``lost``.
+        traceback: The submitted code's own traceback, when that is what failed.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        status: str,
+        reason: str,
+        *,
+        termination_reason: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        super().__init__(f"Job {job_id} {status}: {reason}" + (f"\n\n{traceback}" if traceback else ""))
+        self.job_id = job_id
+        self.status = status
+        self.reason = reason
+        self.termination_reason = termination_reason
+        self.traceback = traceback
+
+
+class ProgramLoadError(ClientError):
+    """The artifact cannot become a program on this machine."""

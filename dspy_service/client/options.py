@@ -1,0 +1,56 @@
+"""What both clients share: options, and what a submission and a request are made of."""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypedDict
+
+import httpx
+
+from dspy_service.client import calls, payload, plans
+from dspy_service.client.answers import JobSummary, Submitted
+from dspy_service.client.calls import Call
+from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
+from dspy_service.client.plans import Plan
+from dspy_service.client.programs import Bundle
+
+DEFAULT_BASE_URL = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+JobOrBundle: TypeAlias = str | Bundle
+
+
+class WaitOptions(TypedDict, total=False):
+    """How to wait; see ``plans.wait`` for the defaults.
+
+    ``on_progress`` sees each polled summary; without ``timeout_seconds`` the wait lasts as long as the job;
+    ``raise_on_failure`` turns a job without success into ``JobFailedError``.
+    """
+
+    on_progress: Callable[[JobSummary], None] | None
+    poll_seconds: float
+    timeout_seconds: float | None
+    raise_on_failure: bool
+
+
+def submission(
+    signature: SignatureLike, metric: MetricLike, dataset: Iterable[Any], options: SubmitOptions
+) -> Plan[Submitted]:
+    """Plan the submission of Python objects."""
+    return handing_in(payload.build(signature, metric, dataset, options), options.get("idempotency_key"))
+
+
+def handing_in(body: Mapping[str, Any], idempotency_key: str | None) -> Plan[Submitted]:
+    """Plan the submission of a body; without a key of the caller's, one is drawn so that it may be sent again."""
+    return plans.ask(calls.submit(body, idempotency_key=idempotency_key or uuid.uuid4().hex))
+
+
+def request_of(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+    """Write a call as a request of ``http``."""
+    return http.build_request(
+        call.method, call.path, params=dict(call.params) or None, content=call.content, headers=dict(call.headers)
+    )
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether a proxy from the environment could only be in the way."""
+    return httpx.URL(base_url).host in {"127.0.0.1", "localhost", "::1"}

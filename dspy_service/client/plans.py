@@ -1,0 +1,126 @@
+"""What the clients do, written once: plans yield steps, and a client performs them, sync or async."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import httpx
+
+from dspy_service.client import calls
+from dspy_service.client.answers import JobDetail, JobSummary
+from dspy_service.client.calls import Call
+from dspy_service.client.errors import JobFailedError, ServiceUnreachableError, WaitTimeoutError
+from dspy_service.domain.events import Event, LogEntry
+
+T = TypeVar("T")
+
+_RETRY_PAUSES_SECONDS = (0.2, 0.6, 1.8)  # bridges the restart of an API process
+_LONGEST_RETRY_AFTER_SECONDS = 30.0
+_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+_PAGE_EVENTS = 1000
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Do nothing for a while."""
+
+    seconds: float
+
+
+Reply: TypeAlias = httpx.Response | httpx.TransportError | None
+Plan: TypeAlias = Generator[Call[Any] | Pause, Reply, T]
+"""Yields what to do next; is sent the response (or why there is none) of each call, and None after a pause."""
+
+
+def ask(call: Call[T]) -> Plan[T]:
+    """Send one call, again after a pause when the service is briefly away.
+
+    Raises:
+        ServiceUnreachableError: nothing answered, also not later.
+        ApiError: the service refused.
+    """
+    for pause_seconds in _RETRY_PAUSES_SECONDS:
+        reply = yield call
+        if not _is_worth_a_retry(call, reply):
+            return _conclude(call, reply)
+        yield Pause(_retry_after_seconds(reply) or pause_seconds)
+    return _conclude(call, (yield call))
+
+
+def _conclude(call: Call[T], reply: Reply) -> T:
+    if isinstance(reply, httpx.Response):
+        return call.read(reply)
+    address = f"{call.method} {call.path}" if reply is None else str(reply.request.url.copy_with(raw_path=b"/"))
+    raise ServiceUnreachableError(address, str(reply) or type(reply).__name__) from reply
+
+
+def _is_worth_a_retry(call: Call[Any], reply: Reply) -> bool:
+    if isinstance(reply, httpx.Response):
+        return reply.status_code in _RETRIED_STATUSES - call.answers
+    return True
+
+
+def _retry_after_seconds(reply: Reply) -> float | None:
+    asked = reply.headers.get("retry-after", "") if isinstance(reply, httpx.Response) else ""
+    return min(float(asked), _LONGEST_RETRY_AFTER_SECONDS) if asked.isdecimal() else None
+
+
+def all_events(job_id: str, *, after: int = 0) -> Plan[list[Event]]:
+    """Collect every event with ``seq > after``, page by page."""
+    found: list[Event] = []
+    while True:
+        page = yield from ask(calls.events(job_id, after=after, limit=_PAGE_EVENTS))
+        found += page.data
+        if not page.has_more or not page.data:
+            return found
+        after = page.last_id
+
+
+def wait(
+    job_id: str,
+    *,
+    on_progress: Callable[[JobSummary], None] | None = None,
+    poll_seconds: float = 1.0,
+    timeout_seconds: float | None = None,
+    raise_on_failure: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Plan[JobDetail]:
+    """Poll the summary until the job has ended, then return its whole record.
+
+    Raises:
+        WaitTimeoutError: the job still runs.
+        JobFailedError: it ended without success, and ``raise_on_failure`` was asked for.
+    """
+    started = clock()
+    while True:
+        summary = yield from ask(calls.summary(job_id))
+        if on_progress is not None:
+            on_progress(summary)
+        if summary.status.is_terminal:
+            break
+        if timeout_seconds is not None and clock() - started + poll_seconds > timeout_seconds:
+            raise WaitTimeoutError(job_id, summary.status, timeout_seconds)
+        yield Pause(poll_seconds)
+    detail = yield from ask(calls.status(job_id))
+    if raise_on_failure and not detail.succeeded:
+        raise _failure(detail)
+    return detail
+
+
+def _failure(detail: JobDetail) -> JobFailedError:
+    return JobFailedError(
+        detail.job_id,
+        detail.status.value,
+        detail.message or "no reason was recorded",
+        termination_reason=detail.termination_reason,
+        traceback=user_traceback(detail.logs),
+    )
+
+
+def user_traceback(logs: list[LogEntry]) -> str | None:
+    """Return the last traceback among the log lines; the runner logs the submitted code's own before it fails."""
+    for entry in reversed(logs):
+        if entry.level in {"ERROR", "CRITICAL"} and "Traceback (most recent call last)" in entry.message:
+            return entry.message
+    return None

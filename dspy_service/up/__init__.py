@@ -1,0 +1,1 @@
+"""The whole platform on one machine: API, workers and embedded Valkey as children of one process."""

@@ -1,0 +1,58 @@
+"""Where the API may listen, checked before anything is started."""
+
+import ipaddress
+import socket
+
+from dspy_service.domain.errors import ConfigurationError
+
+
+def require_loopback(host: str) -> None:
+    """Refuse any address that others can reach: the service has no API keys yet.
+
+    Raises:
+        ConfigurationError: ``host`` is not a loopback address.
+    """
+    if not is_loopback(host):
+        raise ConfigurationError(
+            f"Listening on {host!r} would give everyone who reaches it the use of your models, and no API key exists; "
+            "set DSPY_SERVICE_HOST to 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse a port that somebody listens on, or that this user may not take.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does: a port in TIME_WAIT is free
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} on {host} cannot be used ({error.strerror}); "
+                "stop the program that has it or set DSPY_SERVICE_PORT to another one."
+            ) from error
+
+
+def free_port(host: str) -> int:
+    """Return a port that was free a moment ago."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.bind(address)
+        return int(probe.getsockname()[1])
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the address to type into a browser."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,49 @@
+"""What each role runs: the command lines and the environments of the API and of a worker."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+_PROVIDER_KEY = re.compile(r"(?:_API_KEYS?|_API_TOKEN|_API_SECRET|^HF_TOKEN|^HUGGING_?FACE\w*TOKEN)$", re.IGNORECASE)
+"""Names under which providers keep their keys. Cloud storage credentials (``AWS_…``) stay: the artifact store needs
+them in both roles."""
+
+_WORKER_ENVIRONMENT = {
+    "REMAP_SIGTERM": "SIGQUIT",  # Celery's soft shutdown listens to SIGQUIT only
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the price map is otherwise fetched over the network
+}
+
+
+def api_command(host: str, port: int, *, log_level: str) -> list[str]:
+    """Return the command line of the HTTP API."""
+    return [
+        *(sys.executable, "-m", "uvicorn", "dspy_service.app:create_app", "--factory"),
+        *("--host", host, "--port", str(port)),
+        *("--log-level", log_level, "--no-access-log"),
+        *("--timeout-graceful-shutdown", "3"),  # open event streams would otherwise hold the shutdown for ever
+    ]
+
+
+def worker_command(queues: Sequence[str], concurrency: int, *, log_level: str) -> list[str]:
+    """Return the command line of one worker process with ``concurrency`` job slots."""
+    return [
+        *(sys.executable, "-m", "celery", "--quiet", "--app", "workers.celery_app", "worker"),
+        *("--pool", "prefork", "--concurrency", str(concurrency), "--queues", ",".join(queues)),
+        *("--without-gossip", "--without-mingle"),  # chatter that grows with the square of the number of workers
+        *("--task-events", "--loglevel", log_level.upper()),
+    ]
+
+
+def api_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return ``inherited`` without provider keys: the API has no use for them and talks to the outside."""
+    return {name: value for name, value in inherited.items() if not is_provider_key(name)}
+
+
+def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return what a worker runs with: everything, since its broker is the one that holds the provider keys."""
+    return {**inherited, **_WORKER_ENVIRONMENT}
+
+
+def is_provider_key(name: str) -> bool:
+    """Tell whether an environment variable is named like a language model provider's key."""
+    return bool(_PROVIDER_KEY.search(name)) and not name.upper().startswith("DSPY_SERVICE_")

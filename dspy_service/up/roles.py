@@ -1,0 +1,39 @@
+"""One role on its own, for many processes and machines: this process becomes the API or a worker."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from dspy_service.up.binding import require_free_port, require_loopback
+from dspy_service.up.commands import api_command, api_environment, worker_command, worker_environment
+from dspy_service.up.run import settings_for
+from dspy_service.up.store import require_store
+
+
+def become_api(*, host: str | None, port: int | None, verbose: bool) -> NoReturn:
+    """Turn this process into the HTTP API.
+
+    Raises:
+        ConfigurationError: the settings do not allow it; nothing was started.
+    """
+    settings = settings_for(host=host, port=port, verbose=verbose)
+    require_loopback(settings.host)
+    require_free_port(settings.host, settings.port)
+    require_store(settings)
+    _become(api_command(settings.host, settings.port, log_level=settings.log_level), api_environment(os.environ))
+
+
+def become_worker(queues: Sequence[str], concurrency: int | None, *, verbose: bool) -> NoReturn:
+    """Turn this process into one worker.
+
+    Raises:
+        ConfigurationError: the settings do not allow it; nothing was started.
+    """
+    settings = settings_for(verbose=verbose)
+    require_store(settings)
+    slots = concurrency or settings.worker_concurrency
+    _become(worker_command(queues, slots, log_level=settings.log_level), worker_environment(os.environ))
+
+
+def _become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - our own command

@@ -1,0 +1,1 @@
+"""The parent of one job, with real runners."""

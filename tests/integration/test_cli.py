@@ -1,0 +1,120 @@
+"""`dspy-service …` as a user types it, against a platform that really runs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dspy_service.up.binding import free_port
+from tests.support.payloads import ticket_request
+from tests.support.platforms import ROOT, Started, plain_environment, platform, short_folder
+from tests.support.processes import is_alive
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = Path(sys.executable).with_name("dspy-service")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Started]:
+    with short_folder() as folder, platform(folder) as program:
+        program.wait_until_ready()
+        yield program
+
+
+def run(*words: str, stdin: str = "", cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own program
+        [PROGRAM, *words],
+        cwd=cwd,
+        env=plain_environment(**variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+
+
+def test_a_job_is_submitted_watched_read_and_saved(service: Started, tmp_path: Path) -> None:
+    url = ("--url", service.base_url)
+
+    submitted = run("submit", "-", *url, stdin=json.dumps(ticket_request()))
+    job_id = submitted.stdout.strip()
+    waited = run("wait", job_id, *url)
+    summary = json.loads(run("summary", job_id, *url).stdout)
+    status = json.loads(run("status", job_id, *url).stdout)
+    logs = run("logs", job_id, *url).stdout.splitlines()
+    saved = run("artifact", job_id, *url, cwd=tmp_path)
+
+    assert submitted.returncode == waited.returncode == saved.returncode == 0, waited.stderr
+    assert waited.stdout.startswith("success: ")
+    assert summary["status"] == status["status"] == "success"
+    assert status["result"]["optimized_test_metric"] is not None
+    assert any("Average Metric" in line for line in logs)
+    assert {path.name for path in (tmp_path / job_id).iterdir()} >= {"metadata.json", "program.pkl"}
+
+
+def test_a_job_that_fails_makes_wait_fail_with_its_reason(service: Started) -> None:
+    url = ("--url", service.base_url)
+    request = ticket_request(metric_code="def metric(gold, pred, trace=None):\n    return 1 / 0\n")
+    job_id = run("submit", "-", *url, stdin=json.dumps(request)).stdout.strip()
+
+    waited = run("wait", job_id, *url)
+
+    assert waited.returncode == 1
+    assert "ZeroDivisionError" in waited.stderr
+    assert "Traceback (most recent call last)" not in waited.stderr.split("ZeroDivisionError")[-1]
+
+
+def test_a_refused_request_is_the_services_own_sentence(service: Started) -> None:
+    refused = run("submit", "-", "--url", service.base_url, stdin="{}")
+
+    assert refused.returncode == 1
+    assert "signature_code" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_file_that_is_no_json_is_one_sentence() -> None:
+    refused = run("submit", "-", stdin="nonsense")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "is not JSON" in refused.stderr
+
+
+def test_a_service_that_is_not_there_is_one_sentence() -> None:
+    answer = run("status", "some-job", "--url", f"http://127.0.0.1:{free_port('127.0.0.1')}")
+
+    assert answer.returncode == 1
+    assert "start the service with `python main.py`" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see which processes are left")
+def test_the_demo_raises_the_score_and_leaves_nothing_running(tmp_path: Path) -> None:
+    mark = f"demo-{os.getpid()}-{tmp_path.name}"
+    plot = tmp_path / "scores.png"
+
+    done = run("demo", "--plot", str(plot), DSPY_SERVICE_ARTIFACTS_URL=str(tmp_path / "artifacts"), MARK=mark)
+
+    assert done.returncode == 0, done.stderr
+    assert "→" in done.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "artifacts").rglob("program.pkl"))
+    assert [pid for pid in with_environment(mark) if is_alive(pid)] == []
+
+
+def with_environment(mark: str) -> list[int]:
+    """Return the processes that inherited a variable with this value."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+        except OSError:
+            continue  # ended, or not ours
+    return found

@@ -1,0 +1,35 @@
+"""A process that supervises one endless job with a real runner, so that a test can kill it.
+
+``python -m tests.support.slow_supervisor BASE_URL`` prints the runner's process id; the job has begun once the model is
+asked.
+"""
+
+import asyncio
+import os
+import sys
+
+from dspy_service.domain.catalogue.registry import Registry
+from dspy_service.domain.spec import ModelSettings
+from tests.support.claims import claimed
+from tests.support.lm_calls import rows, spec
+from workers.lm.doors import BrokerDoors
+from workers.lm.environment import read_provider_environment
+from workers.lm.registry import ModelRegistry
+from workers.sandbox.launch import Child, launch
+from workers.supervisor import JobSupervisor, Standby
+
+
+async def main(base_url: str) -> None:
+    def start() -> Child:
+        child = launch("L1", environ=os.environ)
+        print(child.pid, flush=True)  # noqa: T201  # how the test learns it
+        return child
+
+    doors = BrokerDoors(ModelRegistry(read_provider_environment(os.environ)))
+    supervisor = JobSupervisor(standby=Standby(start), level="L1", doors=doors, catalogue=Registry())
+    jobs, claim = await claimed(spec(ModelSettings(name="openai/test", base_url=base_url)))
+    await supervisor.run(claim, rows(20), jobs=jobs, cancel=asyncio.Event())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

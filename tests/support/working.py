@@ -1,0 +1,91 @@
+"""Plays the worker: takes a job through its life on the adapters in memory."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
+from dspy_service.domain.artifact_paths import EVENTS, METADATA, PROGRAM_PICKLE, RESULT, file_in
+from dspy_service.domain.events import EventType, NewEvent
+from dspy_service.domain.job import JobStatus, Outcome
+from dspy_service.domain.result import SplitCounts, StoredResult
+from dspy_service.domain.workers import SandboxLevel, WorkerInfo
+
+PICKLE = b"\x80\x05pickled"
+EVENTS_OF_A_RUN = [
+    NewEvent(type=EventType.PROGRESS, data={"event": "dataset_splits_ready", "metrics": {"train": 10}}),
+    NewEvent(type=EventType.LOG, data={"level": "INFO", "logger": "dspy.evaluate", "message": "Average Metric: 3 / 4"}),
+    NewEvent(type=EventType.PROGRESS, data={"event": "baseline_evaluated", "metrics": {"baseline_test_metric": 0.5}}),
+]
+
+
+async def start(jobs: MemoryJobStore, job_id: str) -> int:
+    """Claim the job, run it for a while, and return the fence."""
+    claim = await jobs.claim(job_id, owner="test", lease_seconds=15, sandbox_level="L1")
+    assert claim is not None
+    await jobs.advance(job_id, fence=claim.fence)
+    await jobs.append(
+        job_id,
+        fence=claim.fence,
+        events=EVENTS_OF_A_RUN,
+        latest_metrics={"baseline_test_metric": 0.5},
+        message="baseline_evaluated",
+        eta_seconds=40,
+    )
+    return claim.fence
+
+
+async def succeed(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str, fence: int) -> None:
+    """Publish the files and end the job."""
+    result = StoredResult(
+        module_name="predict",
+        optimizer_name="miprov2",
+        metric_name="metric",
+        split_counts=SplitCounts(train=10, val=6, test=4),
+        baseline_test_metric=0.5,
+        optimized_test_metric=0.75,
+        runtime_seconds=1.5,
+        termination_reason="completed",
+        sandbox_level="L1",
+        versions={"dspy": "3.4.1"},
+    )
+    await artifacts.put(file_in(job_id, RESULT), result.model_dump_json().encode())
+    await artifacts.put(file_in(job_id, PROGRAM_PICKLE), PICKLE)
+    await artifacts.put(file_in(job_id, METADATA), json.dumps({"dependency_versions": {"dspy": "3.4"}}).encode())
+    await end(jobs, job_id, fence, status=JobStatus.SUCCESS, reason="completed", folder=job_id)
+
+
+async def fail(jobs: MemoryJobStore, job_id: str, fence: int, *, folder: str | None = None) -> None:
+    """End the job without a program."""
+    await end(jobs, job_id, fence, status=JobStatus.FAILED, reason="error", folder=folder)
+
+
+async def end(jobs: MemoryJobStore, job_id: str, fence: int, *, status: Any, reason: Any, folder: str | None) -> None:  # noqa: ANN401  # words of Literal types
+    outcome = Outcome(
+        status=status,
+        termination_reason=reason,
+        message="completed" if status is JobStatus.SUCCESS else "metric raised KeyError: 'team'",
+        result_path=folder,
+        has_artifact=status is JobStatus.SUCCESS,
+    )
+    await jobs.finish(job_id, fence=fence, outcome=outcome)
+
+
+async def archive(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str) -> None:
+    """Move the event log to the artifact store."""
+    lines = [event.model_dump_json() for event in await jobs.events(job_id)]
+    await artifacts.put(file_in(job_id, EVENTS), "\n".join(lines).encode())
+    await jobs.drop_events(job_id)
+
+
+async def announce(jobs: MemoryJobStore, *levels: SandboxLevel) -> None:
+    """Let a worker of each level say that it lives."""
+    for number, level in enumerate(levels):
+        worker = WorkerInfo(
+            worker_id=f"host:{number}:0",
+            queues=("jobs",),
+            concurrency=2,
+            sandbox_level=level,
+            started_at=datetime.now(UTC),
+        )
+        await jobs.announce_worker(worker, ttl_seconds=60)

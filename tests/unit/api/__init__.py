@@ -1,0 +1,1 @@
+"""Unit tests of the HTTP API, over the adapters in memory."""

@@ -1,0 +1,83 @@
+"""The documentation page is complete, and its examples run as they stand."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from dspy_service.api.examples import RUN_EXAMPLES
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return found
+
+
+@pytest.mark.parametrize("name", RUN_EXAMPLES)
+async def test_every_example_is_accepted(name: str, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/run", json=RUN_EXAMPLES[name]["value"])
+
+    assert answer.status_code == 200, answer.text
+
+
+async def test_only_the_versioned_form_is_listed(document: dict[str, Any]) -> None:
+    assert set(document["paths"]) == {
+        "/v1/run",
+        "/v1/jobs/{job_id}",
+        "/v1/jobs/{job_id}/summary",
+        "/v1/jobs/{job_id}/logs",
+        "/v1/jobs/{job_id}/events",
+        "/v1/jobs/{job_id}/artifact",
+        "/v1/jobs/{job_id}/artifact/files/{name}",
+        "/v1/health",
+        "/v1/health/ready",
+        "/v1/health/live",
+    }
+
+
+async def test_the_body_of_a_submission_has_a_schema_and_examples(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/run"]["post"]["requestBody"]["content"]["application/json"]
+
+    assert body["schema"] == {"$ref": "#/components/schemas/RunRequest"}
+    assert set(body["examples"]) == {"miprov2", "gepa", "few_shot"}
+
+
+@pytest.mark.parametrize("schema", ["RunRequest", "ModelSettings", "ColumnMapping", "SplitFractions"])
+async def test_every_field_of_a_request_is_described(schema: str, document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"][schema]["properties"]
+
+    assert [name for name, field in fields.items() if not field.get("description")] == []
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    assert references(document) <= known
+
+
+async def test_every_route_has_a_summary_and_documented_errors(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
+            assert operation["description"], path
+            if "{job_id}" in path:
+                envelope = operation["responses"]["404"]["content"]["application/json"]["schema"]
+                assert envelope == {"$ref": "#/components/schemas/ErrorEnvelope"}
+
+
+async def test_the_page_is_served(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/docs")
+
+    assert answer.status_code == 200
+    assert "swagger-ui" in answer.text
+    assert "/openapi.json" in answer.text
+
+
+def references(value: object) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(each) for each in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(each) for each in value))
+    return set()

@@ -1,0 +1,72 @@
+"""``/health`` says whether a job that is submitted now will be taken, and if not, why."""
+
+import httpx
+import pytest
+
+from dspy_service.adapters.memory import MemoryJobStore
+from dspy_service.bootstrap import Services
+from dspy_service.config import Settings
+from tests.support import working
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/health", "/health/ready"])
+async def test_a_store_and_a_worker_are_enough(path: str, client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
+    await working.announce(jobs, "L2", "L1")
+
+    answer = await client.get(path)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "registered_assets": {
+            "modules": ["predict", "cot"],
+            "optimizers": [
+                *("bootstrap_few_shot", "bootstrap_few_shot_with_random_search"),
+                *("gepa", "labeled_few_shot", "miprov2"),
+            ],
+        },
+        "sandbox": {"level": "L1", "minimum": "L1"},
+        "store": "ok",
+        "workers": {"live": 2, "eligible": 2, "concurrency": 4},
+    }
+
+
+async def test_without_a_worker_it_is_unavailable(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health")
+
+    body = answer.json()
+    assert answer.status_code == 503
+    assert (body["status"], body["error"]) == ("unavailable", "unavailable")
+    assert "No worker is live" in body["detail"]
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["workers"] == {"live": 0, "eligible": 0, "concurrency": 0}
+
+
+class TestWithAMinimumOfL2:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings.model_construct(sandbox_min_level="L2")
+
+    async def test_weaker_workers_do_not_count(self, client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
+        await working.announce(jobs, "L1")
+
+        answer = await client.get("/health")
+
+        assert answer.status_code == 503
+        assert "No live worker reaches sandbox level L2, only L1" in answer.json()["detail"]
+        assert answer.json()["sandbox"] == {"level": "L1", "minimum": "L2"}
+
+    async def test_one_strong_worker_is_enough(self, client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
+        await working.announce(jobs, "L1", "L2")
+
+        answer = await client.get("/health")
+
+        assert answer.status_code == 200
+        assert answer.json()["sandbox"] == {"level": "L2", "minimum": "L2"}
+        assert answer.json()["workers"] == {"live": 2, "eligible": 1, "concurrency": 2}
+
+
+async def test_the_process_is_live_whatever_it_stands_on(client: httpx.AsyncClient, services: Services) -> None:
+    answer = await client.get("/health/live")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

@@ -1,0 +1,1 @@
+"""The SDK, over transports and without a service."""

@@ -1,0 +1,1 @@
+"""Unit tests of the domain: pure functions, no I/O."""

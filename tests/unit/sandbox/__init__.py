@@ -1,0 +1,1 @@
+"""Confinement, without a runner."""

@@ -1,0 +1,212 @@
+"""One attempt of a job with a scripted runner at the other end of the socket."""
+
+import asyncio
+import base64
+from typing import Never
+
+import pytest
+
+from dspy_service.domain.catalogue.registry import Registry
+from dspy_service.domain.errors import LeaseLostError, ModelCallError
+from dspy_service.domain.events import EventType
+from dspy_service.domain.job import JobStatus
+from dspy_service.domain.spec import JobSpec
+from tests.support.claims import JOB_ID, claimed, take_over, told
+from tests.support.lm_calls import lm_frame, rows, spec
+from tests.support.scripted_child import RESULT, Peer, ScriptedChild, sleep_until_killed
+from tests.support.supervised import Doors, log_frame, run_attempt, scripted_supervisor
+from workers.supervisor import JobSupervisor, Standby
+
+
+async def test_a_whole_job_gives_its_result_files_events_and_usage() -> None:
+    def runner(peer: Peer) -> None:
+        job, sent_rows = peer.receive_job()
+        assert job["job_id"] == JOB_ID
+        assert sent_rows == rows(3)
+        peer.send({"t": "status", "status": "running"}, log_frame("hello"), lm_frame(1), lm_frame(2))
+        assert [peer.receive()["id"], peer.receive()["id"]] == [1, 2]
+        peer.send({"t": "blob", "name": "program.pkl", "data": base64.b64encode(b"pickle").decode(), "last": True})
+        peer.send({**RESULT, "result": {**RESULT["result"], "baseline_test_metric": 0.5}})
+
+    report, jobs = await run_attempt(runner)
+
+    assert (report.status, report.termination_reason) == (JobStatus.SUCCESS, "completed")
+    assert report.result.baseline_test_metric == 0.5
+    assert report.files == {"program.pkl": b"pickle"}
+    assert (report.usage.total_calls, report.usage.roles["task"].cached_calls) == (1, 1)
+    assert [data["message"] for data in await told(jobs, EventType.LOG)] == ["hello"]
+    assert (await told(jobs, EventType.USAGE))[-1]["roles"]["task"]["calls"] == 1
+    assert (await jobs.get(JOB_ID)).status is JobStatus.RUNNING
+
+
+async def test_a_failure_of_the_program_is_a_report_with_its_traceback() -> None:
+    failure = {"kind": "metric_error", "message": "two\nlines", "traceback": "Traceback \x1b[31m"}
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        partial = {**RESULT["result"], "baseline_test_metric": 0.25}
+        peer.send({"t": "failure", "failure": failure, "partial": partial})
+
+    report, _ = await run_attempt(runner)
+
+    assert (report.status, report.termination_reason) == (JobStatus.FAILED, "error")
+    assert report.failure.message == "two lines"
+    assert report.failure.traceback == "Traceback \\x1b[31m"
+    assert report.result.baseline_test_metric == 0.25
+
+
+async def test_a_spent_budget_has_its_own_reason() -> None:
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send({"t": "failure", "failure": {"kind": "budget_exhausted", "message": "m"}, "partial": None})
+
+    report, _ = await run_attempt(runner)
+
+    assert report.termination_reason == "budget_exhausted"
+
+
+async def test_a_cancelled_job_stops_asking_and_keeps_what_the_runner_still_says() -> None:
+    cancel = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        loop.call_soon_threadsafe(cancel.set)
+        assert peer.receive() == {"t": "cancel"}
+        peer.send({"t": "failure", "failure": {"kind": "cancelled", "message": "m"}, "partial": RESULT["result"]})
+
+    report, _ = await run_attempt(runner, cancel=cancel)
+
+    assert (report.status, report.termination_reason, report.failure) == (JobStatus.CANCELLED, "cancelled", None)
+    assert report.result.module_name == "predict"
+
+
+async def test_a_runner_that_does_not_heed_a_cancel_is_killed() -> None:
+    cancel = asyncio.Event()
+    cancel.set()
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        sleep_until_killed(peer)
+
+    started = asyncio.get_running_loop().time()
+    report, _ = await run_attempt(runner, cancel=cancel)
+
+    assert report.status is JobStatus.CANCELLED
+    assert asyncio.get_running_loop().time() - started < 2
+
+
+async def test_a_job_that_takes_too_long_is_ended() -> None:
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        sleep_until_killed(peer)
+
+    report, _ = await run_attempt(runner, job_seconds=0.2)
+
+    assert (report.status, report.termination_reason) == (JobStatus.FAILED, "time_limit")
+    assert "0.2 s" in report.failure.message
+
+
+async def test_a_lost_lease_ends_the_runner_and_writes_nothing_more() -> None:
+    jobs, claim = await claimed()
+    ended = []
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(log_frame("before"))
+        sleep_until_killed(peer)
+        ended.append(True)
+
+    supervisor, standby = scripted_supervisor(runner)
+    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event()))
+    await take_over(jobs)
+
+    with pytest.raises(LeaseLostError):
+        await running
+
+    standby.close()
+    assert ended == [True]
+    assert await told(jobs, EventType.LOG) == []
+
+
+async def test_an_interrupted_supervisor_leaves_no_runner() -> None:
+    jobs, claim = await claimed()
+    begun, ended = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        loop.call_soon_threadsafe(begun.set)
+        sleep_until_killed(peer)
+        ended.append(True)
+
+    supervisor, standby = scripted_supervisor(runner)
+    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event()))
+    await begun.wait()
+
+    running.cancel()
+    await asyncio.wait({running})
+
+    standby.close()
+    assert running.cancelled()
+    assert ended == [True]
+
+
+async def test_a_model_without_a_key_fails_the_job_before_any_runner_is_used() -> None:
+    class NoKey:
+        def open(self, _spec: JobSpec) -> Never:
+            raise ModelCallError("not_configured", "set OPENAI_API_KEY on the worker")
+
+    jobs, claim = await claimed()
+    standby = Standby(lambda: pytest.fail("no runner is needed"))
+    supervisor = JobSupervisor(standby=standby, level="L1", doors=NoKey(), catalogue=Registry())
+
+    report = await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+
+    assert (report.failure.kind, report.failure.message) == ("model_error", "set OPENAI_API_KEY on the worker")
+
+
+async def test_an_optimizer_that_this_worker_does_not_know_fails_the_job() -> None:
+    report, _ = await run_attempt(job_spec=spec(optimizer_name="mine.Own"))
+
+    assert report.failure.kind == "unsupported_request"
+
+
+async def test_the_next_runner_is_warmed_when_a_job_ends() -> None:
+    jobs, claim = await claimed()
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(RESULT)
+
+    supervisor, standby = scripted_supervisor(runner)
+
+    await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+
+    assert standby._waiting is not None
+    assert standby._waiting.is_alive()
+    standby.close()
+
+
+async def test_a_machine_that_cannot_start_the_next_runner_keeps_this_jobs_report(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(RESULT)
+
+    jobs, claim = await claimed()
+    remaining = [ScriptedChild(runner)]
+
+    def start() -> ScriptedChild:
+        if not remaining:
+            raise OSError("no more processes")
+        return remaining.pop()
+
+    standby = Standby(start)
+    supervisor = JobSupervisor(standby=standby, level="L1", doors=Doors(), catalogue=Registry())
+
+    report = await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+
+    assert report.status is JobStatus.SUCCESS
+    assert "no more processes" in caplog.text

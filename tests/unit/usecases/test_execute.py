@@ -1,0 +1,150 @@
+"""One job from its doorbell to its end, when all goes well or the program is to blame."""
+
+import asyncio
+import json
+
+from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.domain import artifact_paths as paths
+from dspy_service.domain.events import Event, EventType, NewEvent
+from dspy_service.domain.job import Claim, Failure, JobStatus, Wish
+from dspy_service.domain.supervision import RunReport
+from tests.support.claims import JOB_ID
+from tests.support.executed import SUCCESS, USAGE, ScriptedSupervisor, execute_job, stored_result
+from tests.support.lm_calls import rows
+
+
+async def test_a_finished_job_stands_where_readers_look() -> None:
+    supervisor = ScriptedSupervisor()
+
+    jobs, artifacts = await execute_job(supervisor)
+
+    job = await jobs.get(JOB_ID)
+    assert supervisor.rows == rows(4)
+    assert (job.status, job.termination_reason, job.message) == (JobStatus.SUCCESS, "completed", "completed")
+    assert (job.result_path, job.has_artifact, job.sandbox_level) == (JOB_ID, True, "L1")
+    assert job.events_archived
+    names = ["metadata.json", "program.json", "program.pkl", "result.json"]
+    assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
+    assert await artifacts.get(f"{JOB_ID}/program.pkl") == b"pickle"
+    assert await artifacts.get(f"{JOB_ID}/1/result.json") == await artifacts.get(f"{JOB_ID}/result.json")
+
+
+async def test_the_result_holds_what_only_the_worker_knows() -> None:
+    _, artifacts = await execute_job(ScriptedSupervisor())
+
+    stored = await stored_result(artifacts)
+
+    assert stored.usage == USAGE
+    assert (stored.module_name, stored.optimizer_name) == ("predict", "bootstrap_few_shot")
+    assert (stored.optimized_test_metric, stored.termination_reason) == (0.75, "completed")
+    assert stored.sandbox_level == "L1"
+    assert stored.runtime_seconds is not None
+    assert stored.runtime_seconds >= 0
+    assert stored.failure is None
+
+
+async def test_the_metadata_is_the_runners_with_our_facts_over_it() -> None:
+    _, artifacts = await execute_job(ScriptedSupervisor())
+
+    metadata = json.loads(await artifacts.get(f"{JOB_ID}/metadata.json"))
+
+    assert metadata["job_id"] == JOB_ID
+    assert metadata["dependency_versions"] == {"dspy": "3.4.1"}
+    assert metadata["signature"] == {"name": "Route"}
+    assert metadata["optimized_test_metric"] == 0.75
+
+
+async def test_metadata_has_versions_even_when_the_runner_sent_none() -> None:
+    files = {"program.pkl": b"pickle"}
+    report = RunReport(JobStatus.SUCCESS, "completed", result=SUCCESS.result, files=files)
+
+    _, artifacts = await execute_job(ScriptedSupervisor(report))
+
+    metadata = json.loads(await artifacts.get(f"{JOB_ID}/metadata.json"))
+    assert metadata["dependency_versions"] == {"python": "3.11.7", "dspy": "3.4.1"}
+
+
+async def test_the_archived_log_is_the_whole_log_and_leaves_the_store() -> None:
+    jobs, artifacts = await execute_job(ScriptedSupervisor())
+
+    lines = (await artifacts.get(f"{JOB_ID}/{paths.EVENTS}")).splitlines()
+    events = [Event.model_validate_json(line) for line in lines]
+
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [e.data["status"] for e in events if e.type is EventType.STATE] == [
+        "pending",
+        "validating",
+        "running",
+        "success",
+    ]
+    assert await jobs.events(JOB_ID) == []
+
+
+async def test_a_failed_program_is_data_with_its_traceback_in_the_log() -> None:
+    failure = Failure(kind="metric_error", message="KeyError: 'x' (line 2)", traceback="Traceback: KeyError")
+    report = RunReport(JobStatus.FAILED, "error", usage=USAGE, result=SUCCESS.result, failure=failure)
+
+    jobs, artifacts = await execute_job(ScriptedSupervisor(report))
+
+    job = await jobs.get(JOB_ID)
+    assert (job.status, job.termination_reason) == (JobStatus.FAILED, "error")
+    assert (job.message, job.has_artifact) == ("KeyError: 'x' (line 2)", False)
+    assert (await stored_result(artifacts)).failure == failure.model_dump()
+    lines = (await artifacts.get(f"{JOB_ID}/events.jsonl")).splitlines()
+    logs = [event.data for event in map(Event.model_validate_json, lines) if event.type is EventType.LOG]
+    assert [(log["level"], log["message"]) for log in logs] == [("ERROR", "Traceback: KeyError")]
+
+
+async def test_a_failed_job_publishes_no_program() -> None:
+    report = RunReport(JobStatus.FAILED, "error", failure=Failure(kind="k", message="m"), files=SUCCESS.files)
+
+    _, artifacts = await execute_job(ScriptedSupervisor(report))
+
+    assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/result.json"]
+
+
+async def test_a_cancelled_job_keeps_what_it_has() -> None:
+    report = RunReport(JobStatus.CANCELLED, "cancelled", result=SUCCESS.result)
+
+    jobs, artifacts = await execute_job(ScriptedSupervisor(report))
+
+    job = await jobs.get(JOB_ID)
+    assert (job.status, job.termination_reason, job.has_artifact) == (JobStatus.CANCELLED, "cancelled", False)
+    assert (await stored_result(artifacts)).optimized_test_metric == 0.75
+
+
+async def test_a_wish_to_cancel_reaches_the_supervisor_by_heartbeat() -> None:
+    jobs = MemoryJobStore()
+
+    async def wait_for_cancel(_claim: Claim, store: MemoryJobStore, cancel: asyncio.Event) -> None:
+        store.set_wish(JOB_ID, Wish.CANCEL)
+        async with asyncio.timeout(5):
+            await cancel.wait()
+
+    await execute_job(ScriptedSupervisor(during=wait_for_cancel), jobs=jobs)
+
+    assert (await jobs.get(JOB_ID)).status is JobStatus.SUCCESS
+
+
+async def test_a_second_ring_finds_nothing_to_do() -> None:
+    jobs, artifacts = await execute_job(ScriptedSupervisor())
+    second = ScriptedSupervisor()
+
+    await execute_job(second, jobs=jobs, artifacts=artifacts, create=False)
+
+    assert second.rows is None
+
+
+async def test_a_ring_for_an_unknown_job_is_no_error() -> None:
+    await execute_job(ScriptedSupervisor(), create=False)
+
+
+async def test_events_of_a_job_are_written_under_its_fence() -> None:
+    async def report(claim: Claim, store: MemoryJobStore, _cancel: asyncio.Event) -> None:
+        event = NewEvent(type=EventType.LOG, data={"level": "INFO", "logger": "l", "message": "hi"})
+        await store.append(claim.job.job_id, fence=claim.fence, events=[event])
+
+    _, artifacts = await execute_job(ScriptedSupervisor(during=report))
+
+    events = map(Event.model_validate_json, (await artifacts.get(f"{JOB_ID}/events.jsonl")).splitlines())
+    assert [event.attempt for event in events if event.type is EventType.LOG] == [1]

@@ -1,0 +1,102 @@
+"""Packs a compiled program into files that need nothing of ours to be read.
+
+``program.json`` is DSPy's own state file, ``program.pkl`` with ``metadata.json`` what ``dspy.load`` reads.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+import dspy
+from dspy.utils.saving import get_dependency_versions
+
+from dspy_service.domain.frames import CHUNK_BYTES
+from dspy_service.domain.job import Failure
+from workers.runner.channel import Channel
+from workers.runner.failures import JobFailed, describe
+from workers.runner.reporting import plain
+from workers.runner.sources import SIGNATURE_MODULE
+
+ALWAYS_KEPT = frozenset({"_compiled", "history", "callbacks"})
+
+
+def strip(program: dspy.Module, *, like: dspy.Module) -> None:
+    """Remove what is not the program: models, and attributes that an optimizer hung on it.
+
+    Optimizers attach every candidate they tried (``candidate_programs``, ``trial_logs``, ``detailed_results``, …); a
+    freshly built program ``like`` it tells which attributes are its own.
+    """
+    own = set(vars(like)) | ALWAYS_KEPT
+    for name in [name for name in vars(program) if name not in own]:
+        delattr(program, name)
+    program.set_lm(None)
+    for predictor in program.predictors():
+        predictor.traces = []
+        predictor.train = []
+
+
+def state_json(program: dspy.Module) -> bytes:
+    """Return the file that ``program.load("program.json")`` reads.
+
+    Raises:
+        JobFailed: the program's demos or options hold what JSON cannot say; kind ``program_error``.
+    """
+    state = {**program.dump_state(), "metadata": {"dependency_versions": get_dependency_versions()}}
+    try:
+        return json.dumps(state, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        message = f"The compiled program cannot be saved as JSON: {describe(error)}"
+        raise JobFailed(Failure(kind="program_error", message=message)) from error
+
+
+def pickle_program(program: dspy.Module) -> bytes:
+    """Return the program with submitted classes by value, so that it loads where only DSPy is installed.
+
+    Raises:
+        JobFailed: something in it cannot be pickled; kind ``program_error``.
+    """
+    module = sys.modules.get(SIGNATURE_MODULE)
+    if module is not None:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(program))
+    except Exception as error:
+        message = f"The compiled program cannot be pickled: {describe(error)}"
+        raise JobFailed(Failure(kind="program_error", message=message)) from error
+    finally:
+        if module is not None:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def signature_data(signature: type[Any]) -> dict[str, Any]:
+    """Return name, instructions and fields of a signature as data."""
+    fields = []
+    for side, found in (("input", signature.input_fields), ("output", signature.output_fields)):
+        for name, field in found.items():
+            extra = field.json_schema_extra or {}
+            fields.append({"name": name, "side": side, "type": _type_name(field.annotation), "desc": extra.get("desc")})
+    return {"name": signature.__name__, "instructions": signature.instructions, "fields": plain(fields)}
+
+
+def metadata(facts: Mapping[str, Any]) -> bytes:
+    """Return ``metadata.json``: the versions that ``dspy.load`` compares, and ``facts`` about the job."""
+    data = {"dependency_versions": get_dependency_versions(), **plain(facts)}
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def send_files(channel: Channel, files: Sequence[tuple[str, bytes]]) -> None:
+    """Send each file in frames of at most 1 MiB."""
+    for name, data in files:
+        chunks = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)] or [b""]
+        for number, chunk in enumerate(chunks, 1):
+            encoded = base64.b64encode(chunk).decode()
+            channel.say({"t": "blob", "name": name, "data": encoded, "last": number == len(chunks)})
+
+
+def _type_name(annotation: Any) -> str:  # noqa: ANN401  # any annotation
+    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace(f"{SIGNATURE_MODULE}.", "")

@@ -1,0 +1,199 @@
+"""Watches a compile from inside DSPy and GEPA, and tells trials, candidates and the best score so far."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from workers.runner.planner import Planner, rounds
+from workers.runner.reporting import Reporter, plain
+
+
+class Trials:
+    """The candidates and their scores, however they were learnt."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._candidates: dict[str, int] = {}
+        self.count = 0
+        """Evaluations so far."""
+        self.best: float | None = None
+        """Highest score on the full valset, 0 to 1 for such a metric; minibatch scores never compete."""
+        self.best_candidate: int | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Distinct programs so far."""
+        return len(self._candidates)
+
+    def candidate_of(self, program: dspy.Module) -> int:
+        """Return the number of a program with these instructions and demos; a new one is reported."""
+        predictors = program.named_predictors()
+        key = str([(name, predictor.signature.instructions, predictor.demos) for name, predictor in predictors])
+        instructions = {name: predictor.signature.instructions for name, predictor in predictors}
+        demos = {name: len(predictor.demos) for name, predictor in predictors}
+        return self.propose(key, instructions=instructions, demos=demos)
+
+    def propose(self, key: str, *, instructions: Mapping[str, str], **more: Any) -> int:  # noqa: ANN401  # event data
+        """Return the number of the candidate that ``key`` names; a new one is reported."""
+        with self._lock:
+            number = self._candidates.get(key)
+            if number is not None:
+                return number
+            number = self._candidates[key] = len(self._candidates)
+        self._reporter.candidate({"candidate": number, "instructions": dict(instructions), **more})
+        return number
+
+    def scored(self, candidate: int, score: float, *, rows: int, full: bool) -> None:
+        """Report one evaluation."""
+        with self._lock:
+            number = self.count = self.count + 1
+            better = full and (self.best is None or score > self.best)
+            if better:
+                self.best, self.best_candidate = score, candidate
+        kind = "full" if full else "minibatch"
+        self._reporter.trial({"trial": number, "score": score, "kind": kind, "rows": rows, "candidate": candidate})
+        if better:
+            self._reporter.progress("new_best_score", {"best_score": score, "candidate": candidate})
+
+
+class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
+    """DSPy's callbacks during a compile.
+
+    ``full_rows`` is the size of a full evaluation, for optimizers that do not mark theirs. With ``count_trials`` off
+    (GEPA tells its own) only the pace is kept.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        reporter: Reporter,
+        planner: Planner,
+        pace: "Pace",
+        *,
+        full_rows: int,
+        count_trials: bool,
+        search_phase: str | None = None,
+        propose_phase: str | None = None,
+    ) -> None:
+        self._trials = trials
+        self._reporter = reporter
+        self._planner = planner
+        self._pace = pace
+        self._full_rows = full_rows
+        self._count_trials = count_trials
+        self._search_phase = search_phase
+        self._propose_phase = propose_phase
+        self._running: dict[str, tuple[int | None, int, bool]] = {}
+
+    def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ANN401  # untyped
+        """Remember what is being evaluated."""
+        if self._search_phase is not None:
+            self._planner.enter(self._search_phase)
+        rows = len(inputs.get("devset") or instance.devset)
+        self._pace.evaluating(rows)
+        mark = (inputs.get("callback_metadata") or {}).get("metric_key")
+        full = mark == "eval_full" if mark else rows >= self._full_rows
+        candidate = self._trials.candidate_of(inputs["program"]) if self._count_trials else None
+        self._running[call_id] = (candidate, rows, full)
+
+    def on_lm_start(
+        self,
+        call_id: str,  # noqa: ARG002  # DSPy's signature
+        instance: Any,  # noqa: ANN401  # DSPy is untyped
+        inputs: dict[str, Any],  # noqa: ARG002  # DSPy's signature
+    ) -> None:
+        """Count calls of the instruction proposer, which calls no metric."""
+        if self._propose_phase is not None and getattr(instance, "role", "") == "prompt":
+            self._planner.enter(self._propose_phase)
+            self._planner.step()
+
+    def on_evaluate_end(
+        self,
+        call_id: str,
+        outputs: Any,  # noqa: ANN401  # DSPy is untyped
+        exception: Exception | None = None,
+    ) -> None:
+        """Report the score."""
+        self._pace.alone()
+        candidate, rows, full = self._running.pop(call_id, (None, 0, False))
+        if exception is not None:
+            self._reporter.warning("evaluation_failed", f"An evaluation of {rows} rows failed: {exception}")
+        elif candidate is not None and rows:
+            self._trials.scored(candidate, mean_score(outputs), rows=rows, full=full)
+
+
+class GepaWatcher:
+    """GEPA's callbacks; GEPA swallows what they raise, so they only report."""
+
+    def __init__(self, trials: Trials, planner: Planner) -> None:
+        self._trials = trials
+        self._planner = planner
+        self.metric_calls = 0
+        self.rejected = 0
+        self.accepted = 0
+
+    def on_budget_updated(self, event: Mapping[str, Any]) -> None:
+        """Keep GEPA's own count: it is what its budget limits."""
+        self.metric_calls = int(event["metric_calls_used"])
+        self._planner.reach(self.metric_calls)
+
+    def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
+        """Report a candidate with its score on the valset."""
+        number = self._trials.propose(
+            f"gepa:{event['candidate_idx']}",
+            instructions=event["candidate"],
+            parents=plain(list(event.get("parent_ids") or [])),
+            score=float(event["average_score"]),
+        )
+        rows = int(event["num_examples_evaluated"])
+        full = rows >= int(event["total_valset_size"])
+        self._trials.scored(number, float(event["average_score"]), rows=rows, full=full)
+
+    def on_candidate_accepted(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002  # GEPA's signature
+        """Count it."""
+        self.accepted += 1
+
+    def on_candidate_rejected(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002  # GEPA's signature
+        """Count it."""
+        self.rejected += 1
+
+
+class Pace:
+    """How many units of the plan one metric call is: 1 alone, a share of a round within an evaluation."""
+
+    def __init__(self, planner: Planner, *, threads: int, check: Callable[[], None]) -> None:
+        self._planner = planner
+        self._threads = threads
+        self._check = check
+        self._units = 1.0
+        self.counts = True
+        """Whether metric calls move the plan; GEPA's own budget does it instead."""
+
+    def evaluating(self, rows: int) -> None:
+        """An evaluation of ``rows`` rows began."""
+        self._units = rounds(rows, self._threads) / rows if rows else 1.0
+
+    def alone(self) -> None:
+        """It ended; calls follow each other again."""
+        self._units = 1.0
+
+    def metric_called(self) -> None:
+        """Count one metric call. Raises what ``check`` raises (Cancelled)."""
+        if self.counts:
+            self._planner.step(self._units)
+        self._check()
+
+
+def mean_score(evaluation: Any) -> float:  # noqa: ANN401  # DSPy is untyped
+    """Return the mean of an evaluation's scores; its own figure is a percentage rounded to two digits."""
+    scores = row_scores(evaluation)
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def row_scores(evaluation: Any) -> list[float]:  # noqa: ANN401  # DSPy is untyped
+    """Return the score of each row, in order; a row whose program or metric failed has 0."""
+    return [float(score) for _, _, score in evaluation.results]

@@ -1,0 +1,93 @@
+"""How an attempt can end, and the report that each end becomes."""
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+import pydantic
+
+from dspy_service.domain.errors import ProtocolError
+from dspy_service.domain.frames import Frame
+from dspy_service.domain.job import Failure, TerminationReason
+from dspy_service.domain.result import RunnerResult
+from workers.supervisor.plain_text import escape
+
+_MAX_MESSAGE_CHARS = 1000
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The first thing that ended an attempt; what comes later does not count."""
+
+    how: Literal["result", "failure", "died", "protocol_error", "time_limit", "cancelled"]
+    result: RunnerResult | None = None
+    failure: Failure | None = None
+    reason: TerminationReason = "error"
+
+
+def result_ending(frame: Frame) -> Ending:
+    """Read a ``result`` frame.
+
+    Raises:
+        ProtocolError: it holds no RunnerResult.
+    """
+    return Ending("result", result=_result(frame.get("result")), reason="completed")
+
+
+def failure_ending(frame: Frame) -> Ending:
+    """Read a ``failure`` frame.
+
+    Raises:
+        ProtocolError: it holds no Failure.
+    """
+    try:
+        raw = Failure.model_validate(frame.get("failure"))
+    except pydantic.ValidationError as error:
+        raise ProtocolError(f"The runner's failure is not one: {_first(error)}") from error
+    partial = None if frame.get("partial") is None else _result(frame["partial"])
+    failure = Failure(
+        kind=escape(raw.kind, max_chars=64),
+        message=escape(raw.message.replace("\n", " "), max_chars=_MAX_MESSAGE_CHARS),
+        traceback=None if raw.traceback is None else escape(raw.traceback),
+    )
+    spent = failure.kind == "budget_exhausted"
+    return Ending("failure", result=partial, failure=failure, reason="budget_exhausted" if spent else "error")
+
+
+def died_ending(exit_code: int | None) -> Ending:
+    """Tell how a runner ended that never said how its job did; None: it closed its socket and lived on."""
+    message = f"The process that ran this job {_exit(exit_code)} before it reported a result."
+    return Ending("died", failure=Failure(kind="runner_died", message=message))
+
+
+def protocol_ending(error: ProtocolError | str) -> Ending:
+    """Tell that a runner sent what it may not send."""
+    message = escape(f"The process that ran this job broke the protocol: {error}".replace("\n", " "), max_chars=500)
+    return Ending("protocol_error", failure=Failure(kind="protocol_error", message=message))
+
+
+def time_limit_ending(seconds: float) -> Ending:
+    """Tell that a job took too long."""
+    failure = Failure(kind="time_limit", message=f"The job ran longer than the {seconds:g} s that this service allows.")
+    return Ending("time_limit", failure=failure, reason="time_limit")
+
+
+def _exit(code: int | None) -> str:
+    if code is None:
+        return "closed its connection"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = -code in signal.valid_signals()
+    return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
+
+
+def _result(raw: object) -> RunnerResult:
+    try:
+        return RunnerResult.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise ProtocolError(f"The runner's result is not one: {_first(error)}") from error
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
