@@ -147,6 +147,10 @@ class Doorbell(Protocol):
         """Publish the job's id. Raises StoreUnavailableError."""
         ...
 
+    async def waiting(self) -> int:
+        """Return how many rings no worker has taken yet. Raises StoreUnavailableError."""
+        ...
+
     async def aclose(self) -> None:
         """Release connections."""
         ...

@@ -20,11 +20,12 @@ logger = logging.getLogger(__name__)
 
 ANNOUNCE_SECONDS = 3.0
 ANNOUNCE_TTL_SECONDS = 10.0  # three missed announcements
-DUE_BATCH = 100
+FULL_SECONDS = 0.05  # between two looks at a queue that is full
 FIRST_RETRY_SECONDS = 0.2
 IDLE_SECONDS = 1.0  # rings fall due by time too, so the wait for a submit is short
 LAST_RETRY_SECONDS = 5.0
 STOP_SECONDS = 5.0
+RINGS_PER_SLOT = 3  # one that Celery has reserved, one that it takes next, one to spare
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,26 @@ async def dispatch(door: Door, worker: WorkerInfo) -> None:
     unrung: deque[str] = deque()
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_keep_trying("ring for waiting jobs", lambda: _ring(door, unrung)))
+            at_most = RINGS_PER_SLOT * worker.concurrency
+            tasks.create_task(_keep_trying("ring for waiting jobs", lambda: _ring(door, unrung, at_most=at_most)))
             tasks.create_task(_keep_trying("announce this worker", lambda: _announce(door.jobs, worker)))
     finally:
         await _retire(door.jobs, worker)
 
 
-async def _ring(door: Door, unrung: deque[str]) -> None:
-    """Ring for everything that is due, or wait a moment for a submit when nothing is.
+async def _ring(door: Door, unrung: deque[str], *, at_most: int) -> None:
+    """Ring for what is due, or wait a moment for a submit when nothing is.
 
-    ``unrung`` outlives a failure: the store has put these rings off already, so nobody else rings them soon.
+    Never more than ``at_most`` rings stand in the queue: a backlog waits in the outbox, where it costs nothing, and not
+    as messages that are rung again and again. ``unrung`` outlives a failure: the store has put these rings off already,
+    so nobody else rings them soon.
     """
     if not unrung:
-        unrung.extend(await door.jobs.due(limit=DUE_BATCH))
+        room = at_most - await door.doorbell.waiting()
+        if room <= 0:
+            await asyncio.sleep(FULL_SECONDS)
+            return
+        unrung.extend(await door.jobs.due(limit=room))
     if not unrung:
         await door.jobs.wait_for_submit(IDLE_SECONDS)
     while unrung:

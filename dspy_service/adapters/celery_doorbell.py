@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from dspy_service.adapters.celery_settings import QUEUE, RING_TASK, celery_settings
 from dspy_service.domain.errors import StoreUnavailableError
@@ -33,6 +34,10 @@ class CeleryDoorbell:
         """Publish the job's id. Raises StoreUnavailableError."""
         await asyncio.to_thread(self._publish, job_id)
 
+    async def waiting(self) -> int:
+        """Return how many rings no worker has taken yet. Raises StoreUnavailableError."""
+        return await asyncio.to_thread(self._count)
+
     async def aclose(self) -> None:
         """Close the connections."""
         await asyncio.to_thread(self._celery.close)
@@ -41,6 +46,14 @@ class CeleryDoorbell:
         try:
             self._celery.send_task(RING_TASK, args=[job_id], queue=QUEUE, retry=False, ignore_result=True)
         except OperationalError as error:
+            raise StoreUnavailableError("message broker") from error
+
+    def _count(self) -> int:
+        try:
+            with self._celery.producer_or_acquire() as producer:
+                # Not passive: kombu looks for the queue without its own key prefix, and would never find it.
+                return int(producer.channel.queue_declare(QUEUE).message_count)
+        except (OperationalError, RedisError) as error:
             raise StoreUnavailableError("message broker") from error
 
 

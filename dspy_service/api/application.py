@@ -1,5 +1,6 @@
 """Puts the HTTP API together: routes, errors, limits and documentation."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -28,6 +29,7 @@ def build_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        gc.freeze()  # routes and schemas live as long as the process: collections need not walk them
         async with services:
             yield
 

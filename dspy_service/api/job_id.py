@@ -10,7 +10,7 @@ from dspy_service.domain.errors import JobNotFoundError
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _checked(job_id: Annotated[str, Path(description="As `POST /run` answered it.")]) -> str:
+async def _checked(job_id: Annotated[str, Path(description="As `POST /run` answered it.")]) -> str:
     if not _UUID.fullmatch(job_id):
         raise JobNotFoundError(job_id[:64])
     return job_id

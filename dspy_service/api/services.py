@@ -22,12 +22,13 @@ def rules_of(settings: Settings, registry: Registry) -> Rules:
     return Rules(registry=registry, policy=policy, max_rows=settings.max_rows)
 
 
-def _services(request: Request) -> Services:
+# Plain functions would each take a detour through a thread pool.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _rules(request: Request) -> Rules:
+async def _rules(request: Request) -> Rules:
     rules: Rules = request.app.state.rules
     return rules
 

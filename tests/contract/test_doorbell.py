@@ -29,11 +29,27 @@ async def test_a_ring_is_one_json_message_that_holds_only_the_id(redis_url: str,
     assert json.loads(base64.b64decode(messages[0]["body"]))[:2] == [["job-1"], {}]
 
 
+async def test_rings_wait_until_a_worker_takes_them(redis_url: str, raw_redis: redis.Redis) -> None:
+    doorbell = CeleryDoorbell(redis_url)
+    before = await doorbell.waiting()
+    await doorbell.ring("job-1")
+    await doorbell.ring("job-2")
+
+    after = await doorbell.waiting()
+    await raw_redis.lpop("dspy-service:jobs")
+    taken = await doorbell.waiting()
+
+    await doorbell.aclose()
+    assert (before, after, taken) == (0, 2, 1)
+
+
 async def test_a_dead_broker_is_unavailable(tmp_path: Path) -> None:
     doorbell = CeleryDoorbell(f"unix://{tmp_path}/valkey.sock")
 
     with pytest.raises(StoreUnavailableError):
         await doorbell.ring("job-1")
+    with pytest.raises(StoreUnavailableError):
+        await doorbell.waiting()
 
     await doorbell.aclose()
 

@@ -70,6 +70,21 @@ async def test_a_submit_wakes_an_idle_dispatcher() -> None:
         await eventually(lambda: doorbell.rung == [job.job_id])
 
 
+async def test_a_backlog_waits_in_the_outbox_while_the_queue_is_full() -> None:
+    jobs, doorbell = MemoryJobStore(), MemoryDoorbell()
+    doorbell.untaken = 100
+    await jobs.create(a_new_job())
+
+    async with dispatching(jobs, doorbell):
+        await eventually(lambda: bool(jobs._workers))
+        rung_while_full = list(doorbell.rung)
+        doorbell.untaken = 0
+
+        await eventually(lambda: len(doorbell.rung) == 1)
+
+    assert rung_while_full == []
+
+
 async def test_a_worker_is_announced_while_it_runs_and_forgotten_when_it_stops() -> None:
     jobs, doorbell = MemoryJobStore(), MemoryDoorbell()
 

@@ -12,6 +12,7 @@ class MemoryDoorbell:
 
     def __init__(self, answer: Callable[[str], Awaitable[None]] | None = None) -> None:
         self.rung: list[str] = []
+        self.untaken = 0
         self._answer = answer
 
     async def ring(self, job_id: str) -> None:
@@ -19,6 +20,10 @@ class MemoryDoorbell:
         self.rung.append(job_id)
         if self._answer is not None:
             await self._answer(job_id)
+
+    async def waiting(self) -> int:
+        """Return ``untaken``, which a test may set."""
+        return self.untaken
 
     async def aclose(self) -> None:
         """Nothing to release."""
