@@ -10,8 +10,6 @@ from dspy_service.domain.errors import InvalidRequestError
 
 MAX_DEPTH = 32
 
-_SURROGATES = ("\ud800", "\udfff")
-
 
 def check_json(raw: bytes) -> None:
     """Check a body before it is validated.
@@ -48,7 +46,7 @@ def _located(raw: bytes, refusal: ValueError) -> InvalidRequestError:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a parsed body is shallow and finite; the parser has refused lone surrogates. Keeps no paths: it is fast."""
+    """Whether a parsed body is shallow and finite. Keeps no paths, to be fast; the parser refuses lone surrogates."""
     if isinstance(value, dict):
         return depth <= MAX_DEPTH and all(_is_plain(each, depth + 1) for each in value.values())
     if isinstance(value, list):

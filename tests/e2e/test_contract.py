@@ -3,10 +3,6 @@
 import base64
 import datetime as dt
 import json
-import subprocess
-import sys
-import sysconfig
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.payloads import ticket_request, ticket_rows
+from tests.support.plain_dspy import run_in_plain_dspy
 from tests.support.service import RunningService
 
 RUN_RESPONSE_FIELDS = {
@@ -246,19 +243,10 @@ def test_a_program_that_fails_ends_failed_with_the_users_traceback(
 
 
 def test_the_pickle_loads_with_plain_dspy_in_another_environment(ended: dict[str, Any], tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=False)
-    plain = tmp_path / "venv" / "bin" / "python"
-    site = subprocess.check_output(  # noqa: S603  # the interpreter that was just made
-        [plain, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-    ).strip()
-    # Third-party packages are shared by path; ours is not, since an editable install's own .pth is not followed.
-    Path(site, "third_party.pth").write_text(sysconfig.get_path("purelib"))
     bundle = tmp_path / "program.pkl"
     bundle.write_bytes(base64.b64decode(ended["result"]["program_artifact"]["program_pickle_base64"]))
     script = (
-        "import cloudpickle, dspy, importlib.util, json, sys\n"
-        "assert importlib.util.find_spec('dspy_service') is None\n"
-        "assert importlib.util.find_spec('workers') is None\n"
+        "import cloudpickle, dspy, json, sys\n"
         "program = cloudpickle.load(open(sys.argv[1], 'rb'))\n"
         "lm = dspy.utils.DummyLM([{'reasoning': 'r', 'team': 'billing'}])\n"
         "with dspy.context(lm=lm, adapter=dspy.ChatAdapter()):\n"
@@ -266,9 +254,6 @@ def test_the_pickle_loads_with_plain_dspy_in_another_environment(ended: dict[str
         "print(json.dumps({'team': answer.team}))\n"
     )
 
-    printed = subprocess.check_output(  # noqa: S603  # the interpreter that was just made
-        [plain, "-W", "ignore", "-c", script, bundle], text=True, cwd=tmp_path, env={"HOME": str(tmp_path)}
-    )
+    printed = run_in_plain_dspy(script, bundle, folder=tmp_path)
 
     assert json.loads(printed.splitlines()[-1]) == {"team": "billing"}
-    assert sys.executable != str(plain)

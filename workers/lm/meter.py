@@ -26,6 +26,11 @@ class RoleMeter:
         self.completion_tokens += response.usage.output_tokens or 0
         self.cost_usd = None if cost_usd is None or self.cost_usd is None else self.cost_usd + cost_usd
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether anything was asked of this role, however it ended."""
+        return bool(self.calls or self.cached_calls or self.failed_calls)
+
     def usage(self) -> RoleUsage:
         """Return the totals; without a paid call there is no cost to tell."""
         return RoleUsage(
@@ -40,8 +45,8 @@ class RoleMeter:
 
 
 def total(meters: dict[str, RoleMeter]) -> Usage:
-    """Return the usage of all roles; the cost is known only when that of every called role is."""
-    roles = {role: meter.usage() for role, meter in meters.items()}
+    """Return the usage of the roles that were asked; the cost is known only when that of every called role is."""
+    roles = {role: meter.usage() for role, meter in meters.items() if meter.was_asked}
     called = [usage for usage in roles.values() if usage.calls]
     costs = [usage.cost_usd for usage in called if usage.cost_usd is not None]
     return Usage(

@@ -220,7 +220,7 @@ class Session:
 
     def _add_usage(self) -> None:
         usage = self._door.usage()
-        if usage == self._reported or not (usage.total_calls or any(r.cached_calls for r in usage.roles.values())):
+        if usage == self._reported or not usage.roles:
             return
         self._reported = usage
         roles: dict[str, JsonValue] = {role: used.model_dump(mode="json") for role, used in usage.roles.items()}
