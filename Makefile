@@ -19,6 +19,7 @@ setup: $(STAMP) ## .venv with everything, from requirements.lock
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3.11."; exit 1; }
+	@echo "Installing into $(VENV) ..."
 	@if uv --version >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \

@@ -43,26 +43,61 @@ _FACTS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Inspect one artifact; the exit code is 0 when it could be read (and, with inputs, answered)."""
     options = _parse(arguments)
-    folder = Path(options.artifact)
-    missing = [name for name in ("metadata.json", "program.pkl") if not (folder / name).is_file()]
-    if not options.artifact or missing:
-        print(
-            f"{options.artifact or 'ARTIFACT_PATH'} holds no {' and no '.join(missing) or 'artifact'}.", file=sys.stderr
-        )
+    try:
+        inspect(options.artifact, options.inputs, options.model)
+    except InspectionError as error:
+        print(error, file=sys.stderr)
         return 1
-    describe_metadata(json.loads((folder / "metadata.json").read_text(encoding="utf-8")))
-    program = dspy.load(str(folder), allow_pickle=True)
+    return 0
+
+
+class InspectionError(Exception):
+    """The artifact cannot be read, or its program cannot be tried; the message is for the person at the terminal."""
+
+
+def inspect(artifact: str, inputs: Mapping[str, Any], model: str) -> None:
+    """Describe the artifact in a folder and, with inputs, try its program."""
+    if not artifact:
+        message = "Name the artifact's folder, as in: python inspect_artifact.py artifacts/<job id>"
+        raise InspectionError(message)
+    folder = Path(artifact)
+    missing = [name for name in ("metadata.json", "program.pkl") if not (folder / name).is_file()]
+    if missing:
+        message = f"{artifact} holds no {' and no '.join(missing)}."
+        raise InspectionError(message)
+    try:
+        describe_metadata(json.loads((folder / "metadata.json").read_text(encoding="utf-8")))
+        program = dspy.load(str(folder), allow_pickle=True)
+    except Exception as error:  # unpickling runs submitted code, which may raise anything
+        message = f"The program in {artifact} cannot be loaded: {type(error).__name__}: {error}"
+        raise InspectionError(message) from error
     describe_program(program)
-    if not options.inputs:
-        print("\nGive --inputs '{…}' to try the program.")
-        return 0
-    lm = language_model(options.model)
-    with dspy.context(lm=lm, adapter=dspy.ChatAdapter()):
-        prediction = program(**options.inputs)
-    print(f"\nAnswer of {options.model}:")
+    if not inputs:
+        print('\nGive --inputs \'{"field": "…"}\' to try the program.')
+        return
+    prediction = try_program(program, inputs, model)
+    print(f"\nAnswer of {model}:")
     for name, value in prediction.items():
         print(f"  {name}: {value}")
-    return 0
+
+
+def try_program(program: dspy.Module, inputs: Mapping[str, Any], model: str) -> dspy.Prediction:
+    """Return the program's prediction.
+
+    Raises:
+        InspectionError: no predictor takes such a field, or the model does not answer.
+    """
+    fields = {name for _, predictor in program.named_predictors() for name in predictor.signature.input_fields}
+    unknown = sorted(set(inputs) - fields)
+    if unknown:
+        message = f"The program has no input {', '.join(unknown)}; its inputs are {', '.join(sorted(fields))}."
+        raise InspectionError(message)
+    try:
+        with dspy.context(lm=language_model(model), adapter=dspy.ChatAdapter()):
+            return program(**inputs)
+    except Exception as error:  # the model's client and the loaded program may raise anything
+        message = f"The program did not answer with {model}: {str(error) or type(error).__name__}"
+        raise InspectionError(message) from error
 
 
 def describe_metadata(metadata: Mapping[str, Any]) -> None:
@@ -98,9 +133,21 @@ def language_model(name: str) -> dspy.LM:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("artifact", nargs="?", default=ARTIFACT_PATH, help="the artifact's folder")
-    parser.add_argument("--inputs", type=json.loads, default=dict(TEST_INPUTS), help="input fields as a JSON object")
+    parser.add_argument("--inputs", type=_fields, default=dict(TEST_INPUTS), help="input fields as a JSON object")
     parser.add_argument("--model", default=MODEL_NAME, help=f"default: {MODEL_NAME}")
     return parser.parse_args(arguments)
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        message = f"not JSON: {error}"
+        raise argparse.ArgumentTypeError(message) from error
+    if not isinstance(fields, dict):
+        message = """not a JSON object; write it as '{"ticket": "Where is my parcel?"}'"""
+        raise argparse.ArgumentTypeError(message)
+    return fields
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Optimize DSPy programs as background jobs.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-BaseUrl = Annotated[str, typer.Option("--url", help="Where the service answers.")]
+BaseUrl = Annotated[str, typer.Option("--url", envvar="DSPY_CLIENT_URL", help="Where the service answers.")]
 Host = Annotated[str | None, typer.Option(help="Instead of DSPY_SERVICE_HOST.")]
 JobId = Annotated[str, typer.Argument(help="As `submit` printed it.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of DSPY_SERVICE_PORT; 0 takes a free one.")]
@@ -140,7 +140,8 @@ def wait(job_id: JobId, url: BaseUrl = DEFAULT_URL) -> None:
         detail = client.wait(job_id, on_progress=show, raise_on_failure=True)
     result = detail.result
     if result is not None:
-        typer.echo(f"{detail.status}: {result.baseline_test_metric} → {result.optimized_test_metric}")
+        scores = " → ".join(_score(score) for score in (result.baseline_test_metric, result.optimized_test_metric))
+        typer.echo(f"{detail.status}: {scores}")
 
 
 @app.command()
@@ -151,10 +152,21 @@ def artifact(
 ) -> None:
     """Save a job's compiled program as the folder that `dspy.load` reads."""
     with _one_sentence(), Client(url) as client:
-        folder = materialize_artifact(client.artifact(job_id), output or Path(job_id))
+        bundle, folder = client.artifact(job_id), output or Path(job_id)
+        try:
+            materialize_artifact(bundle, folder)
+        except OSError as error:
+            typer.echo(
+                f"The artifact cannot be written to {folder} ({error.strerror}); choose another --output.", err=True
+            )
+            raise typer.Exit(EXIT_FAILED) from None
     typer.echo(str(folder))
 
 
 def _progress_bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(file=sys.stderr))
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True)
+
+
+def _score(score: float | None) -> str:
+    return "no test score" if score is None else f"{score:.4g}"

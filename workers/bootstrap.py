@@ -105,7 +105,8 @@ class Slot:
             self._loop.run(self._execute(job_id))
         except ServiceError as error:
             logger.warning("Job %s was left: %s", job_id, error)
-        self._idle = True
+        finally:
+            self._idle = True
 
     def close(self) -> None:
         """End the standby runner and the connections; a job that was interrupted is cancelled and its runner killed."""

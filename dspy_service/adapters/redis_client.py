@@ -24,8 +24,8 @@ _NO_ANSWER = (
     exceptions.ReadOnlyError,
     OSError,
 )
-_REFUSALS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "NOPERM", "CLUSTERDOWN")
-"""Answers of a server that lives but cannot take a write: a full disk, no replica, a wrong ACL."""
+_REFUSALS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "NOPERM", "NOAUTH", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
+"""Answers of a server that lives but cannot take a write: a full disk, no replica, a wrong ACL, a long script."""
 
 
 class RedisClient:

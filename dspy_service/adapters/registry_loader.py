@@ -13,7 +13,7 @@ DEFAULT_REGISTRY = "main:configure_registry"
 def load_registry(target: str) -> Registry:
     """Return the built-in catalogue after ``target`` (``package.module:function``) added to it.
 
-    An installation without a ``main`` module has nothing to add, unless it says otherwise.
+    An installation without a ``main`` module that has the function has nothing to add, unless it says otherwise.
 
     Raises:
         ConfigurationError: there is no such function, or importing or calling it failed.
@@ -23,9 +23,9 @@ def load_registry(target: str) -> Registry:
     if not (separator and module_name and function_name):
         raise _refused(target, "write it as package.module:function")
     module = _import(module_name, target)
-    if module is None:
-        return registry
     configure: Callable[[Registry], object] | None = getattr(module, function_name, None)
+    if configure is None and target == DEFAULT_REGISTRY:
+        return registry
     if not callable(configure):
         raise _refused(target, f"{module_name} has no function {function_name!r}")
     try:

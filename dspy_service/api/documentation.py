@@ -1,6 +1,7 @@
 """The OpenAPI document and the page that shows it, without the internet."""
 
 import importlib.util
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
+from dspy_service.api.examples import ERROR_EXAMPLES, SUBMIT_ERROR_EXAMPLES
 from dspy_service.domain.spec import RunRequest
 
 DESCRIPTION = """\
@@ -25,10 +27,12 @@ Every route also answers without `/v1`. Errors have one shape: `{"error", "detai
 
 _ASSETS = "/docs-assets"
 _SCHEMA_REFERENCE = "#/components/schemas/{model}"
+_ENVELOPE = {"$ref": _SCHEMA_REFERENCE.format(model="ErrorEnvelope")}
+_FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
 def install(app: FastAPI) -> None:
-    """Serve ``/docs``, and let the OpenAPI document know the body of ``POST /run``, which FastAPI does not parse."""
+    """Serve ``/docs`` over an OpenAPI document that says what this service does where FastAPI can only guess."""
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     assets = _asset_folder()
     urls: dict[str, Any] = {}
@@ -41,7 +45,9 @@ def install(app: FastAPI) -> None:
         }
 
     async def page() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title, **urls)
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json", title=app.title, swagger_ui_parameters={"defaultModelsExpandDepth": 0}, **urls
+        )
 
     app.add_api_route("/docs", page, include_in_schema=False)
 
@@ -57,8 +63,45 @@ def _document(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
-        _, schemas = models_json_schema([(RunRequest, "validation")], ref_template=_SCHEMA_REFERENCE)
         components = document.setdefault("components", {}).setdefault("schemas", {})
-        components.update(schemas["$defs"])
+        _describe_run_body(components)
+        for operation in _operations(document):
+            examples = SUBMIT_ERROR_EXAMPLES if "requestBody" in operation else ERROR_EXAMPLES
+            _describe_errors(operation["responses"], examples)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+        for name in _FASTAPI_ERRORS:
+            components.pop(name, None)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _describe_run_body(components: dict[str, Any]) -> None:
+    """Add the body of ``POST /run``, which FastAPI does not parse."""
+    _, schemas = models_json_schema([(RunRequest, "validation")], ref_template=_SCHEMA_REFERENCE)
+    components.update(schemas["$defs"])
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
+def _describe_errors(responses: dict[str, Any], examples: Mapping[str, Any]) -> None:
+    """Show what each status looks like, and drop the 422 that FastAPI adds to every route with a path parameter.
+
+    A malformed job id answers 404 here, in this service's own envelope.
+    """
+    if responses.get("422", {}).get("description") == "Validation Error":
+        del responses["422"]
+    for status, response in responses.items():
+        content = response.get("content", {}).get("application/json")
+        if content is not None and status in examples and content["schema"] == _ENVELOPE:
+            content["example"] = examples[status]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that may be left out; nobody can send null in a header or a query."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return {**rest, **kinds[0]} if len(kinds) == 1 else schema

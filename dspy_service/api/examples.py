@@ -1,6 +1,8 @@
-"""Complete requests that run as they stand, for the documentation page."""
+"""Complete requests that run as they stand, and what errors look like, for the documentation page."""
 
 from typing import Any
+
+from dspy_service.domain import errors
 
 _SIGNATURE = '''\
 from typing import Literal
@@ -20,7 +22,7 @@ def metric(gold, pred, trace=None):
 _GEPA_METRIC = """\
 def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
     right = pred.team == gold.team
-    feedback = "Correct." if right else f"Wrong: {gold.ticket!r} belongs to {gold.team}, not {pred.team}."
+    feedback = "Correct." if right else f"Wrong: the right team is {gold.team}, not {pred.team}."
     return dspy.Prediction(score=float(right), feedback=feedback)
 """
 
@@ -75,7 +77,7 @@ def _request(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  # any field of t
         "module_name": "predict",
         "model_config": {"name": "demo/in-context"},
         "split_fractions": {"train": 0.5, "val": 0.25, "test": 0.25},
-        "seed": 7,
+        "seed": 2,  # a split whose six test rows leave every optimizer something to improve
         **fields,
         "dataset": _rows(),
     }
@@ -104,3 +106,26 @@ RUN_EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 """As the OpenAPI document wants them."""
+
+
+def _error(error: errors.ServiceError) -> dict[str, Any]:
+    detail: Any = str(error)
+    if isinstance(error, errors.InvalidRequestError):
+        detail = [problem.model_dump() for problem in error.problems]
+    return {"error": error.code, "detail": detail, "request_id": "9f2c1f0d3a6b4e0f8f6f0c7f5a1d2b3c"}
+
+
+_JOB_ID = "01a1f773-2525-7714-804e-610da14c487f"
+
+ERROR_EXAMPLES: dict[str, dict[str, Any]] = {
+    "400": _error(errors.UnsupportedRequestError("There is no optimizer 'mipro'; did you mean 'miprov2'?")),
+    "404": _error(errors.JobNotFoundError(_JOB_ID)),
+    "409": _error(errors.JobNotFinishedError(_JOB_ID, "running")),
+    "413": _error(errors.PayloadTooLargeError(8 * 2**20)),
+    "422": _error(errors.InvalidRequestError.of("dataset", "is empty; send at least one")),
+    "503": _error(errors.StoreUnavailableError("store")),
+}
+"""By HTTP status, made of the errors themselves."""
+
+SUBMIT_ERROR_EXAMPLES = {**ERROR_EXAMPLES, "409": _error(errors.IdempotencyConflictError("monday-1"))}
+"""The same for ``POST /run``, which has no job yet that could be unfinished."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pydantic_core
 
+from dspy_service.api.json_depth import path_beyond
 from dspy_service.domain.errors import InvalidRequestError
 
 MAX_DEPTH = 32
@@ -39,7 +40,7 @@ def _located(raw: bytes, refusal: ValueError) -> InvalidRequestError:
             "", f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         )
     except RecursionError:
-        return _too_deep("")
+        return _too_deep(path_beyond(MAX_DEPTH, raw.decode()))
     except ValueError as error:  # a number with thousands of digits
         return InvalidRequestError.of("", f"the body is not JSON: {error}")
     return _first_problem(value, "", 1) or InvalidRequestError.of("", f"the body is not JSON: {refusal}")

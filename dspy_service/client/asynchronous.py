@@ -16,6 +16,7 @@ from dspy_service.client.options import (
     DEFAULT_TIMEOUT_SECONDS,
     JobOrBundle,
     WaitOptions,
+    checked_base_url,
     handing_in,
     is_loopback,
     request_of,
@@ -40,8 +41,9 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sleep = sleep
+        url = checked_base_url(base_url)
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(base_url)
+            base_url=url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(url)
         )
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ from dspy_service.client.options import (
     DEFAULT_TIMEOUT_SECONDS,
     JobOrBundle,
     WaitOptions,
+    checked_base_url,
     handing_in,
     is_loopback,
     request_of,
@@ -47,8 +48,9 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._sleep = sleep
+        url = checked_base_url(base_url)
         self._http = httpx.Client(
-            base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(base_url)
+            base_url=url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(url)
         )
 
     def __enter__(self) -> Self:

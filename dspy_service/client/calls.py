@@ -16,6 +16,7 @@ from dspy_service.client.errors import (
     NotYetError,
     RequestRejectedError,
     ServiceUnavailableError,
+    SubmissionError,
     UnexpectedAnswerError,
     UnknownJobError,
 )
@@ -79,9 +80,17 @@ def health() -> Call[Health]:
 
 
 def submit(payload: Mapping[str, object], *, idempotency_key: str) -> Call[Submitted]:
-    """Hand in a job; the key makes it safe to send twice."""
+    """Hand in a job; the key makes it safe to send twice.
+
+    Raises:
+        SubmissionError: the payload holds something that JSON does not, such as NaN.
+    """
     headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-    content = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    try:
+        content = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError, half a surrogate pair, is one too
+        message = f"The request cannot be written as JSON: {error}."
+        raise SubmissionError(message) from error
     return Call("POST", "/run", _model(Submitted), content=content, headers=headers)
 
 

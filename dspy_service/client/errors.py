@@ -5,6 +5,7 @@
     ClientError
     ├── SourceError              an object cannot become self-contained source
     ├── SubmissionError          the arguments of ``submit`` cannot become a request
+    ├── ServiceAddressError      the address is none
     ├── ServiceUnreachableError  nothing answers at the address
     ├── UnexpectedAnswerError    something answers, but not this service
     ├── ApiError                 the service said no; ``code``, ``detail``, ``request_id``, ``problems``
@@ -36,6 +37,14 @@ class SourceError(ClientError):
 
 class SubmissionError(ClientError):
     """The arguments of ``submit`` cannot become a request."""
+
+
+class ServiceAddressError(ClientError):
+    """The service's address is not one that a request can go to."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(f"{base_url!r} is no address of a service; write it as http://127.0.0.1:8000.")
+        self.base_url = base_url
 
 
 class ServiceUnreachableError(ClientError):

@@ -9,6 +9,7 @@ import httpx
 from dspy_service.client import calls, payload, plans
 from dspy_service.client.answers import JobSummary, Submitted
 from dspy_service.client.calls import Call
+from dspy_service.client.errors import ServiceAddressError
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Plan
 from dspy_service.client.programs import Bundle
@@ -40,7 +41,11 @@ def submission(
 
 
 def handing_in(body: Mapping[str, Any], idempotency_key: str | None) -> Plan[Submitted]:
-    """Plan the submission of a body; without a key of the caller's, one is drawn so that it may be sent again."""
+    """Plan the submission of a body; without a key of the caller's, one is drawn so that it may be sent again.
+
+    Raises:
+        SubmissionError: the body is not JSON.
+    """
     return plans.ask(calls.submit(body, idempotency_key=idempotency_key or uuid.uuid4().hex))
 
 
@@ -51,6 +56,21 @@ def request_of(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx
     )
 
 
-def is_loopback(base_url: str) -> bool:
+def checked_base_url(base_url: str) -> httpx.URL:
+    """Return the service's address.
+
+    Raises:
+        ServiceAddressError: no request could go there, whatever listens.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        raise ServiceAddressError(base_url) from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ServiceAddressError(base_url)
+    return url
+
+
+def is_loopback(url: httpx.URL) -> bool:
     """Whether a proxy from the environment could only be in the way."""
-    return httpx.URL(base_url).host in {"127.0.0.1", "localhost", "::1"}
+    return url.host in {"127.0.0.1", "localhost", "::1"}

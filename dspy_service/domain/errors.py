@@ -155,12 +155,12 @@ class LeaseLostError(ServiceError):
 
 
 class StoreUnavailableError(ServiceError):
-    """Redis or the artifact store does not answer; nothing was accepted."""
+    """Redis or the artifact store does not answer; whether it heard us is not known."""
 
     code = "store_unavailable"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"The {what} does not answer; nothing was accepted. Try again in a few seconds.")
+        super().__init__(f"The {what} does not answer. Try again in a few seconds; an Idempotency-Key keeps a job from running twice.")
         self.what = what
 
 

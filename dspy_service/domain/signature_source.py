@@ -19,6 +19,15 @@ _STARRED = frozenset({"Signature", *_FIELD_CALLS})
 """What ``from dspy import *`` brings, of the names that matter here."""
 
 
+_TAKEN = frozenset({"fields", "input_fields", "instructions", "model_config", "output_fields", "signature"})
+"""Attributes of every signature: a field of such a name hides one, and DSPy then fails far away."""
+
+_TAKEN_BY_CALLS = frozenset({"completions", "config", "demos", "lm", "new_signature", "self"})
+"""Keyword arguments that DSPy takes for itself when a program is called with its inputs."""
+
+_HIDDEN_PREFIX = "dspy_"  # ``Example.keys`` leaves these out, so the program would never see the value
+
+
 @dataclass(frozen=True)
 class SignatureClass:
     """A class of the source that is a signature, with its own and its inherited fields."""
@@ -26,6 +35,13 @@ class SignatureClass:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def taken_names(self) -> list[str]:
+        """Return the fields that cannot work, because DSPy or pydantic uses their names."""
+        return [
+            *(name for name in self.inputs if name in _TAKEN_BY_CALLS or name.startswith(_HIDDEN_PREFIX)),
+            *(name for name in (*self.inputs, *self.outputs) if name in _TAKEN or name.startswith("_")),
+        ]
 
 
 def find_signatures(tree: ast.Module) -> list[SignatureClass]:

@@ -79,6 +79,9 @@ def _signature_facts(tree: ast.Module) -> SignatureFacts:
     for side, fields in (("InputField", found[0].inputs), ("OutputField", found[0].outputs)):
         if not fields:
             raise _unsupported(SIGNATURE_FIELD, f"{found[0].name} declares no dspy.{side}; it needs at least one")
+    for name in found[0].taken_names():
+        message = f"{found[0].name} has a field {name!r}, a name that DSPy needs for itself; rename it"
+        raise _unsupported(SIGNATURE_FIELD, message)
     return SignatureFacts(name=found[0].name, inputs=found[0].inputs, outputs=found[0].outputs)
 
 

@@ -46,11 +46,20 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def free_port(host: str) -> int:
-    """Return a port that was free a moment ago."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.bind(address)
-        return int(probe.getsockname()[1])
+    """Return a port that was free a moment ago.
+
+    Raises:
+        ConfigurationError: this machine has no such address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise ConfigurationError(
+            f"This machine cannot listen on {host!r} ({error.strerror}); set DSPY_SERVICE_HOST to 127.0.0.1."
+        ) from error
 
 
 def base_url(host: str, port: int) -> str:

@@ -43,7 +43,11 @@ def run(settings: Settings) -> int:
             with Platform(settings, write=complain) as platform:
                 say(banner(settings, platform.health, os.environ, base_url=platform.base_url))
                 say(f"Ready after {time.monotonic() - began:.1f} s. Ctrl-C stops everything.")
-                platform.watch()
+                try:
+                    platform.watch()
+                except KeyboardInterrupt:
+                    say("\nStopping; this takes some seconds when a job runs.")
+                    raise
         except KeyboardInterrupt:
             say("Stopped.")
         except ServiceError as error:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
 
 import pydantic_core
 
@@ -19,7 +21,12 @@ from dspy_service.usecases.publish import archive_events, has_program, publish
 
 _log: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 0.5
-_ARTIFACT_ATTEMPTS: Final = 5
+_FILES_PATIENCE_SECONDS: Final = 120.0
+"""How long the artifact store may be away before a job fails over it. The job store may be away for as long as the
+lease holds: whoever keeps the lease ends the attempt."""
+_INTERNAL: Final = "The service failed while it ran this job; its operator has the log."
+
+T = TypeVar("T")
 FAILURE_LOGGER: Final = "dspy_service.job"
 
 
@@ -99,11 +106,12 @@ async def _supervised(
         return RunReport.failed(error.code, str(error))
     except Exception:  # noqa: BLE001  # outermost frame of a job: a bug of ours must still end it
         _log.exception("Job %s failed by a bug of the service.", claim.job.job_id)
-        return RunReport.failed("internal_error", "The service failed while it ran this job; its operator has the log.")
+        return RunReport.failed("internal_error", _INTERNAL)
 
 
 async def _rows(claim: Claim, artifacts: ArtifactStore) -> Sequence[Row]:
-    rows: Sequence[Row] = pydantic_core.from_json(await artifacts.get(claim.job.dataset_path))
+    data = await _patiently(lambda: artifacts.get(claim.job.dataset_path), patience_seconds=_FILES_PATIENCE_SECONDS)
+    rows: Sequence[Row] = pydantic_core.from_json(data)
     return rows
 
 
@@ -123,46 +131,58 @@ async def _end(
     )
     try:
         await _publish(claim, report, lease_seconds=lease_seconds, jobs=jobs, artifacts=artifacts, level=level)
+        await _patiently(lambda: jobs.finish(job_id, fence=fence, outcome=outcome))
+    except LeaseLostError:
+        raise
     except StoreUnavailableError as error:
         _log.exception("The files of job %s could not be written.", job_id)
-        outcome = Outcome(status=JobStatus.FAILED, termination_reason="error", message=str(error))
-    while True:
-        try:
-            await jobs.finish(job_id, fence=fence, outcome=outcome)
-        except StoreUnavailableError:  # idempotent: asked again until it is known, or the lease keeper ends this
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
+        message = f"The {error.what} did not answer for {_FILES_PATIENCE_SECONDS:g} s, so the program was not kept."
+        await _give_up(claim, message, jobs=jobs)
+    except Exception:  # noqa: BLE001  # outermost frame of a job: a bug of ours must still end it
+        _log.exception("Job %s could not be ended as it should.", job_id)
+        await _give_up(claim, _INTERNAL, jobs=jobs)
+
+
+async def _give_up(claim: Claim, message: str, *, jobs: JobStore) -> None:
+    """End the job as failed, with nothing in the artifact store."""
+    outcome = Outcome(status=JobStatus.FAILED, termination_reason="error", message=message)
+    await _patiently(lambda: jobs.finish(claim.job.job_id, fence=claim.fence, outcome=outcome))
 
 
 async def _publish(
     claim: Claim, report: RunReport, *, lease_seconds: float, jobs: JobStore, artifacts: ArtifactStore, level: str
 ) -> None:
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            await jobs.renew(claim.job.job_id, fence=claim.fence, lease_seconds=lease_seconds)
-            await publish(claim, report, ended_at=await jobs.now(), sandbox_level=level, artifacts=artifacts)
-        except StoreUnavailableError:
-            if attempt == _ARTIFACT_ATTEMPTS:
-                raise
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
+    """Write the files, each time right after a proof of the lease."""
+
+    async def proof() -> datetime:
+        await jobs.renew(claim.job.job_id, fence=claim.fence, lease_seconds=lease_seconds)
+        return await jobs.now()
+
+    async def write() -> None:
+        ended_at = await _patiently(proof)
+        await publish(claim, report, ended_at=ended_at, sandbox_level=level, artifacts=artifacts)
+
+    await _patiently(write, patience_seconds=_FILES_PATIENCE_SECONDS)
 
 
 async def _log_failure(claim: Claim, failure: Failure, *, jobs: JobStore) -> None:
     """Log why the job failed, with the user's own traceback."""
     text = failure.traceback or failure.message
     event = NewEvent(type=EventType.LOG, data={"level": "ERROR", "logger": FAILURE_LOGGER, "message": text})
+    await _patiently(lambda: jobs.append(claim.job.job_id, fence=claim.fence, events=[event]))
+
+
+async def _patiently(effect: Callable[[], Awaitable[T]], *, patience_seconds: float = math.inf) -> T:
+    """Repeat an idempotent effect while a store is away; raises StoreUnavailableError once the patience is over."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience_seconds
     while True:
         try:
-            await jobs.append(claim.job.job_id, fence=claim.fence, events=[event])
+            return await effect()
         except StoreUnavailableError:
+            if loop.time() > until:
+                raise
             await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
 
 
 async def _archive(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> None:

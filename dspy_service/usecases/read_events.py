@@ -1,5 +1,7 @@
 """Reads a job's event log, wherever it stands."""
 
+import asyncio
+
 from dspy_service.domain.artifact_paths import EVENTS, file_in, published_folder
 from dspy_service.domain.events import Event
 from dspy_service.domain.job import Job
@@ -13,7 +15,8 @@ async def read_events(
     """Return events with ``seq > after``, oldest first.
 
     A job that has ended moves its log from the store to the artifact store. That may happen between the reading of
-    ``job`` and now: when the store has nothing although there should be something, the record is read again.
+    ``job`` and now, or between two pages of this very read: when the store has less than there should be, the record
+    is read again.
 
     Raises:
         JobNotFoundError: the job was removed meanwhile.
@@ -21,15 +24,20 @@ async def read_events(
     """
     if not job.events_archived:
         events = await jobs.events(job.job_id, after=after, limit=limit)
-        if events or after >= job.last_seq:
+        last = events[-1].seq if events else after
+        if last >= job.last_seq or (limit is not None and len(events) >= limit):
             return events
         job = await jobs.get(job.job_id)
         if not job.events_archived:
             return events
     archived = await artifacts.get(file_in(published_folder(job.job_id), EVENTS))
-    lines = archived.splitlines()
-    newer = [event for event in map(Event.model_validate_json, lines) if event.seq > after]
-    return newer[:limit]
+    return await asyncio.to_thread(_parse, archived, after, limit)
+
+
+def _parse(archived: bytes, after: int, limit: int | None) -> list[Event]:
+    """Return events with ``seq > after``: numbers rise by one from 1, so that line ``n`` holds event ``n + 1``."""
+    end = None if limit is None else after + limit
+    return [Event.model_validate_json(line) for line in archived.splitlines()[after:end]]
 
 
 async def read_event_page(

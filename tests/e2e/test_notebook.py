@@ -22,7 +22,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 def test_the_first_notebook_runs(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401  # the fixture's
-    monkeypatch.setenv("DSPY_SERVICE_URL", service.base_url)
+    monkeypatch.setenv("DSPY_CLIENT_URL", service.base_url)
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(GUIDE.parent), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(NOTEBOOKS[0], as_version=4)

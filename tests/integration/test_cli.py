@@ -94,6 +94,41 @@ def test_a_service_that_is_not_there_is_one_sentence() -> None:
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://service", "http://host:port", "nonsense"])
+def test_an_address_that_is_none_is_one_sentence(url: str) -> None:
+    answer = run("status", "some-job", "--url", url)
+
+    assert answer.returncode == 1
+    assert answer.stderr == f"{url!r} is no address of a service; write it as http://127.0.0.1:8000.\n"
+
+
+def test_the_address_may_stand_in_the_environment() -> None:
+    answer = run("status", "some-job", DSPY_CLIENT_URL="nonsense")
+
+    assert answer.stderr.startswith("'nonsense' is no address")
+
+
+def test_a_number_that_json_does_not_have_is_one_sentence() -> None:
+    refused = run("submit", "-", stdin='{"seed": NaN}')
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("The request cannot be written as JSON: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_an_artifact_that_cannot_be_written_is_one_sentence(service: Started, tmp_path: Path) -> None:
+    url = ("--url", service.base_url)
+    job_id = run("submit", "-", *url, stdin=json.dumps(ticket_request())).stdout.strip()
+    run("wait", job_id, *url)
+    (tmp_path / "taken").write_text("a file where the folder should be")
+
+    refused = run("artifact", job_id, "--output", str(tmp_path / "taken"), *url)
+
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("(File exists); choose another --output.\n")
+    assert refused.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see which processes are left")
 def test_the_demo_raises_the_score_and_leaves_nothing_running(tmp_path: Path) -> None:
     mark = f"demo-{os.getpid()}-{tmp_path.name}"

@@ -19,6 +19,7 @@ READY: Frame = {
     "versions": {},
     "pid": 1,
 }
+RUNNING: Frame = {"t": "status", "status": "running"}
 RESULT: Frame = {"t": "result", "result": {"module_name": "predict", "optimizer_name": "o"}}
 
 

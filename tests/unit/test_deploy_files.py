@@ -32,6 +32,14 @@ def test_only_loopback_of_the_host_is_published() -> None:
     assert published == {"api": ["127.0.0.1:8000:8000"], "flower": ["127.0.0.1:5555:5555"]}
 
 
+def test_the_api_is_in_open_mode_whatever_address_it_listens_on() -> None:
+    assert environment("api")["DSPY_SERVICE_HOST"] == "127.0.0.1"
+
+
+def test_api_and_worker_read_the_same_further_settings() -> None:
+    assert SERVICES["api"]["env_file"] == SERVICES["worker"]["env_file"] == [{"path": "service.env", "required": False}]
+
+
 def test_redis_keeps_an_append_only_file_on_a_volume_and_evicts_nothing() -> None:
     command = SERVICES["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))

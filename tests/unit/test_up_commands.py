@@ -80,3 +80,9 @@ def test_a_free_port_can_be_used() -> None:
 
 def test_addresses_can_be_typed_into_a_browser() -> None:
     assert (base_url("127.0.0.1", 80), base_url("::1", 80)) == ("http://127.0.0.1:80", "http://[::1]:80")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_of_another_machine_has_no_free_port(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"cannot listen on '{host}'"):
+        free_port(host)

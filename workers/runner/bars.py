@@ -13,7 +13,7 @@ from typing import Any
 
 import tqdm.std
 
-MIN_GAP_SECONDS = 0.25  # at most four events a second
+MIN_GAP_SECONDS = 0.25  # at most four events a second, and the last state of each bar
 LEADING_UNIT = "rollouts"
 """GEPA's own bar counts rollouts of the whole run; while it lives, bars of single evaluations are not reported."""
 
@@ -48,13 +48,13 @@ class BarReader:
             self._leader = weakref.ref(bar)
 
     def moved(self, bar: Any) -> None:  # noqa: ANN401  # tqdm is untyped
-        """Report the bar unless another one leads or the last report is too young."""
+        """Report the bar unless another one leads, or the last report is too young and the bar is not full."""
         leader = self._leader() if self._leader is not None else None
         if bar.disable or (leader is not None and leader is not bar and not leader.disable):
             return
         now = self._clock()
         with self._lock:
-            if now - self._last < MIN_GAP_SECONDS:
+            if now - self._last < MIN_GAP_SECONDS and bar.n != bar.total:
                 return
             self._last = now
         self._report(bar_metrics(bar))

@@ -53,7 +53,6 @@ def dry_run(
             reporter.warning("unparsable_answer", f"The model's answer to a row could not be read: {text}")
         except JobFailed as error:
             problem = error
-            reporter.log("ERROR", "dspy_service.runner", error.failure.traceback or error.failure.message)
         else:
             return
     if problem is not None:

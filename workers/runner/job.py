@@ -30,7 +30,6 @@ from workers.runner.reporting import Reporter
 
 BASELINE, OPTIMIZED = "baseline", "optimized"
 DEFAULT_SUCCESS = 0.5  # of the baseline, where there is no test split to measure it
-LOGGER = "dspy_service.runner"
 
 
 class JobRun:
@@ -67,8 +66,6 @@ class JobRun:
         if failure.kind == "optimizer_error" and self._metric is not None and self._metric.tally.tracebacks:
             own = f"{self._metric.tally.tracebacks[0]}\n\nLater the optimizer ended:\n\n{failure.traceback}"
             failure = failure.model_copy(update={"traceback": own})
-        if not isinstance(error, Cancelled):
-            self._reporter.log("ERROR", LOGGER, failure.traceback or failure.message)
         partial = self._result().model_dump(mode="json")
         self._channel.say({"t": "failure", "failure": failure.model_dump(mode="json"), "partial": partial})
 
@@ -149,7 +146,9 @@ class JobRun:
         rows = len(scores.rows)
         if rows and scores.unanswered == rows:
             self._reporter.warning("no_answers", f"The {name} program answered none of the {rows} test rows.")
-        self._reporter.progress(f"{name}_evaluated", {key: scores.mean, "rows": rows})
+        self._reporter.progress(
+            f"{name}_evaluated", {key: scores.mean, "rows": rows, "percent": self._planner.percent()}
+        )
         return scores
 
     def _compile(

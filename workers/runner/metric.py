@@ -5,7 +5,6 @@ fails on most of them ends the job with the user's own traceback.
 """
 
 import inspect
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ MIN_FAILURES = 5  # calls that must all have failed before the job ends
 MIN_CALLS = 10  # calls after which more than half failing ends the job
 KEPT_TRACEBACKS = 3
 MAX_POSITIONAL = 5
+MAX_SCORE = 1e100  # sums and squares of scores must stay floats
 
 Observer = Callable[[], None]
 
@@ -118,8 +118,8 @@ class Metric:
                 "or dspy.Prediction(score=…, feedback=…)"
             )
             raise MetricReturnError(message)
-        if not math.isfinite(score):
-            message = f"{self.name} returned {score}; return a finite number"
+        if not abs(score) <= MAX_SCORE:  # true for NaN too
+            message = f"{self.name} returned {_digits(score)}; return a finite number of at most ±{MAX_SCORE:g}"
             raise MetricReturnError(message)
         return score
 
@@ -196,6 +196,10 @@ def _score_of(result: Any) -> bool | float | None:  # noqa: ANN401  # anything t
 
 def _field(result: Any, name: str) -> Any:  # noqa: ANN401  # anything the user returns
     return result.get(name) if isinstance(result, (Mapping, dspy.Example)) else None
+
+
+def _digits(score: float) -> str:
+    return "a huge integer" if isinstance(score, int) else str(score)
 
 
 def _named(result: object) -> str:

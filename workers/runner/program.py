@@ -57,7 +57,7 @@ def build_examples(rows: Sequence[Row], mapping: ColumnMapping) -> list[dspy.Exa
     """Turn rows into examples named by signature field; unmapped columns never reach the program or the metric."""
     fields = {**mapping.inputs, **mapping.outputs}
     return [
-        dspy.Example(**{field: row.get(column) for field, column in fields.items()}).with_inputs(*mapping.inputs)
+        dspy.Example({field: row.get(column) for field, column in fields.items()}).with_inputs(*mapping.inputs)
         for row in rows
     ]
 

@@ -72,6 +72,7 @@ class Session:
         self._outputs: list[asyncio.Task[None]] = []
         self._reported: Usage | None = None
         self._has_job = False
+        self._is_running = False
         self._is_gone = False
 
     @property
@@ -144,20 +145,21 @@ class Session:
                 self._door.ask(frame, self._reply)
         elif kind == "event":
             self._intake.take(frame)
-        elif kind == "blob":
-            self._files.take(frame)
         else:
             self._on_rare_frame(kind, frame)
 
     def _on_rare_frame(self, kind: str, frame: Frame) -> None:
-        if kind == "status" and frame.get("status") == "running":
-            self._feed.advance()
-        elif kind == "result":
-            self._ending.set_result(result_ending(frame))
-        elif kind == "failure":
+        if kind == "failure":
             self._ending.set_result(failure_ending(frame))
+        elif kind == "status" and frame.get("status") == "running" and not self._is_running:
+            self._is_running = True
+            self._feed.advance()
+        elif kind == "blob" and self._is_running:
+            self._files.take(frame)
+        elif kind == "result" and self._is_running:
+            self._ending.set_result(result_ending(frame))
         else:
-            raise ProtocolError(f"A runner may not send a {kind[:40]!r} frame.")
+            raise ProtocolError(f"A runner may not send a {kind[:40]!r} frame now.")
 
     def _must_wait(self) -> bool:
         door = self._door

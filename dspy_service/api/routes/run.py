@@ -1,5 +1,6 @@
 """``POST /run``: submit a job."""
 
+import asyncio
 import hashlib
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from dspy_service.domain.views import RunAccepted
 from dspy_service.usecases.submit import Submission, submit
 
 router = APIRouter(tags=["jobs"])
+
+_LARGE_BODY_BYTES = 256 * 1024
+"""From here on parsing takes tens of milliseconds, and other requests must not wait for it."""
 
 _BODY = {
     "requestBody": {
@@ -48,8 +52,9 @@ async def run(
     Nothing is written when the answer is an error. Ask `GET /v1/jobs/{job_id}/summary` for its progress.
     """
     raw = await request.body()
+    is_large = len(raw) > _LARGE_BODY_BYTES
     submission = Submission(
-        request=parse_run_request(raw),
+        request=await asyncio.to_thread(parse_run_request, raw) if is_large else parse_run_request(raw),
         body_sha256=hashlib.sha256(raw).hexdigest(),
         idempotency_key=idempotency_key,
     )

@@ -55,8 +55,9 @@ def _prompts(prompts: JsonValue) -> Iterator[str]:
 
 
 def _usage(usage: Usage) -> str:
-    roles = ", ".join(
-        f"{role}: {spent.calls} calls, {spent.cached_calls} repeated for free" for role, spent in usage.roles.items()
+    roles = "; ".join(
+        f"{role} {spent.calls} calls" + (f" and {spent.cached_calls} repeated for free" if spent.cached_calls else "")
+        for role, spent in usage.roles.items()
     )
     cost = "no price known" if usage.cost_usd is None else f"{usage.cost_usd:.4f} USD"
     return f"Model usage: {usage.total_calls} calls, {usage.total_tokens} tokens, {cost} ({roles})."

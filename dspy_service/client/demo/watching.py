@@ -79,11 +79,14 @@ def phase_of(summary: JobSummary) -> str:
 
 
 def score_of(summary: JobSummary) -> str:
-    """Return the best score on the validation rows so far, else the baseline."""
-    for name, label in (("best_score", "best so far"), ("baseline_test_metric", "baseline")):
+    """Return the best score so far, else the baseline; they stand on different rows, so each says on which."""
+    for name, words in (
+        ("best_score", "best so far {:.1%} on validation rows"),
+        ("baseline_test_metric", "baseline {:.1%} on test rows"),
+    ):
         score = summary.latest_metrics.get(name)
         if isinstance(score, int | float):
-            return f"{label} {score:.1%}"
+            return words.format(score)
     return ""
 
 

@@ -64,5 +64,3 @@ class OptimizerEntry(Schema):
     needs_valset: bool = False
     """Whether compile cannot do without one, even by reusing the trainset."""
     progress: ProgressModel = "metric_calls"
-    keeps_best: bool = False
-    """Whether the best program so far survives a cancel."""

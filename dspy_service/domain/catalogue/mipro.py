@@ -76,7 +76,6 @@ ENTRY = OptimizerEntry(
     },
     role_kwargs={"prompt": "prompt_model", "task": "task_model"},
     progress="mipro",
-    keeps_best=True,
 )
 
 

@@ -50,7 +50,7 @@ def test_a_metric_that_always_raises_fails_the_job_with_its_own_lines() -> None:
     assert 'File "<metric_code>", line 3, in metric\n    return _helper(gold)' in failure["traceback"]
     assert "gold.labell == 1" in failure["traceback"]
     assert "/" not in failure["traceback"].replace("dspy/primitives/example.py", "")
-    assert report.events("log")[-1]["message"] == failure["traceback"]
+    assert not report.events("log"), "the supervisor logs the failure, once"
     assert not report.of("status"), "a broken metric is found while validating"
 
 

@@ -76,6 +76,7 @@ def test_the_result_of_an_optimizer_is_complete(name: str) -> None:
     assert int(str(result.details["metric_calls"])) >= 12
     assert _order(report)[:3] == ["dataset_splits_ready", "baseline_evaluated", "optimizer_started"]
     assert _order(report)[-2:] == ["optimizer_finished", "optimized_evaluated"]
+    assert report.events("progress")[-1]["metrics"]["percent"] == 100.0
 
 
 @pytest.mark.parametrize("name", TAKES_VALSET)

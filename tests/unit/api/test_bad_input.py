@@ -157,6 +157,16 @@ NOT_JSON = {
     "a number beyond floats": (b'{"dataset": [{"q": 1e999}]}', "dataset.0.q", "must be a finite number"),
     "lone surrogate": (b'{"dataset": [{"q": "\\ud800"}]}', "dataset.0.q", "holds a lone surrogate"),
     "lone surrogate in a key": (b'{"dataset": [{"\\ud800": 1}]}', "dataset.0", "has a key with a lone surrogate"),
+    "thousands of lists": (
+        b'{"dataset": [{"q": "}"}, {"a": 1, "q": ' + b"[" * 5000 + b"]" * 5000 + b"}]}",
+        "dataset.1.q.0.0",
+        "nested deeper than 32",
+    ),
+    "thousands of objects, never closed": (
+        b'{"seed": 1, "metadata": ' + b'{"x":' * 5000,
+        "metadata.x.x",
+        "deeper than 32",
+    ),
     "not UTF-8": (b'{"seed": "\xff"}', "", "not UTF-8: byte 10"),
     "byte order mark": (b"\xef\xbb\xbf{}", "", "not JSON"),
     "thousands of digits": (b'{"seed": ' + b"1" * 5000 + b"}", "", "not JSON"),

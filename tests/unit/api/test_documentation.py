@@ -66,12 +66,42 @@ async def test_every_route_has_a_summary_and_documented_errors(document: dict[st
                 assert envelope == {"$ref": "#/components/schemas/ErrorEnvelope"}
 
 
+async def test_each_status_shows_an_error_of_its_own(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            shown = [
+                content["example"]["error"]
+                for response in operation["responses"].values()
+                if "example" in (content := response.get("content", {}).get("application/json", {}))
+            ]
+            assert len(set(shown)) == len(shown) == len(operation["responses"]) - successes(operation), path
+
+
+async def test_a_malformed_id_is_documented_as_the_404_that_it_is(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/v1/jobs/{job_id}"]["get"]["responses"]
+
+    assert set(responses) == {"200", "404", "503"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_a_header_that_may_be_left_out_is_a_plain_string(document: dict[str, Any]) -> None:
+    (header,) = document["paths"]["/v1/run"]["post"]["parameters"]
+
+    assert header["schema"]["type"] == "string"
+    assert header["required"] is False
+
+
 async def test_the_page_is_served(client: httpx.AsyncClient) -> None:
     answer = await client.get("/docs")
 
     assert answer.status_code == 200
     assert "swagger-ui" in answer.text
     assert "/openapi.json" in answer.text
+
+
+def successes(operation: dict[str, Any]) -> int:
+    """Count the answers with a shape of their own: the 200, and the 503 of health, which says more."""
+    return len([status for status in operation["responses"] if status == "200" or "health" in operation["tags"]])
 
 
 def references(value: object) -> set[str]:

@@ -222,3 +222,37 @@ def test_no_text_makes_the_reader_fail_in_another_way(text: str) -> None:
 @given(st.text(alphabet="def clas()[]:,=*.@ \n\t'\"#ab1\\"))
 def test_no_text_that_is_almost_python_does_either(text: str) -> None:
     read(SIGNATURE + text, METRIC + text)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "name"),
+    [
+        (["instructions"], ["a"], "instructions"),
+        (["q"], ["signature"], "signature"),
+        (["q", "fields"], ["a"], "fields"),
+        (["q"], ["model_config"], "model_config"),
+        (["_hidden"], ["a"], "_hidden"),
+        (["q"], ["__proto__"], "__proto__"),
+        (["self"], ["a"], "self"),
+        (["q", "demos"], ["a"], "demos"),
+        (["lm"], ["a"], "lm"),
+        (["config"], ["a"], "config"),
+        (["dspy_split"], ["a"], "dspy_split"),
+    ],
+)
+def test_a_field_whose_name_dspy_needs_is_refused(inputs: list[str], outputs: list[str], name: str) -> None:
+    with pytest.raises(UnsupportedRequestError, match=f"field '{name}'.*rename it") as caught:
+        signature_of(_signature_with(inputs, outputs))
+
+    assert caught.value.field == "signature_code"
+
+
+@pytest.mark.parametrize("name", ["labels", "self", "demos", "config", "class_", "base", "dspy_split"])
+def test_an_output_may_bear_a_name_that_only_an_input_may_not(name: str) -> None:
+    assert signature_of(_signature_with(["q"], [name])).outputs == (name,)
+
+
+def _signature_with(inputs: list[str], outputs: list[str]) -> str:
+    fields = [f"    {name}: str = dspy.InputField()\n" for name in inputs]
+    fields += [f"    {name}: str = dspy.OutputField()\n" for name in outputs]
+    return "class S(dspy.Signature):\n" + "".join(fields)

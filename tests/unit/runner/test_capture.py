@@ -157,6 +157,18 @@ def test_at_most_four_reports_a_second() -> None:
     assert 36 <= len(seen) <= 40
 
 
+def test_a_full_bar_is_reported_however_soon() -> None:
+    seen: list[object] = []
+
+    with reading(BarReader(lambda metrics: seen.append(metrics["tqdm_percent"]), clock=_Clock(0.01))):
+        bar = tqdm.tqdm(total=3)
+        for _ in range(3):
+            bar.update()
+        bar.close()
+
+    assert seen == [33.33, 100.0]
+
+
 def test_the_bar_of_the_whole_run_leads_while_it_lives() -> None:
     seen: list[object] = []
 

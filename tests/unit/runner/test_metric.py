@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.runner.failures import Cancelled, JobFailed
-from workers.runner.metric import Metric, MetricReturnError, positional_arity
+from workers.runner.metric import MAX_SCORE, Metric, MetricReturnError, positional_arity
 
 
 def _returning(value: Any, style: Any = "score") -> Metric:  # noqa: ANN401  # anything a user returns
@@ -39,7 +39,7 @@ def _needs_a_name(a: Any, b: Any, *, must: Any) -> float:  # noqa: ANN401  # DSP
     return 1.0
 
 
-@given(value=st.one_of(st.booleans(), st.integers(-10, 10), st.floats(allow_nan=False, allow_infinity=False)))
+@given(value=st.one_of(st.booleans(), st.integers(-10, 10), st.floats(-MAX_SCORE, MAX_SCORE)))
 @pytest.mark.parametrize("style", ["score", "feedback", "none"])
 def test_a_plain_number_passes_unchanged(style: str, value: float) -> None:
     score = _returning(value, style)(None, None)
@@ -77,7 +77,9 @@ def test_a_prediction_without_feedback_is_a_plain_number() -> None:
     assert _returning(dspy.Prediction(score=0.5), "feedback")(None, None) == 0.5
 
 
-@pytest.mark.parametrize("value", [None, "1.0", [1.0], {"points": 1}, object(), math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "value", [None, "1.0", [1.0], {"points": 1}, object(), math.nan, math.inf, -math.inf, 1e308, 10**400]
+)
 def test_what_is_no_score_is_refused_by_name(value: object) -> None:
     metric = _returning(value)
 

@@ -6,7 +6,7 @@ import dspy
 import pytest
 
 from dspy_service.domain.catalogue.registry import Registry
-from dspy_service.domain.spec import JobSpec
+from dspy_service.domain.spec import ColumnMapping, JobSpec
 from dspy_service.domain.splits import Split
 from workers.runner.failures import JobFailed
 from workers.runner.metric import Metric
@@ -190,6 +190,15 @@ def test_examples_hold_mapped_columns_under_their_field_names() -> None:
 
     assert example.toDict() == {"a": "1", "b": "2"}
     assert example.inputs().toDict() == {"a": "1"}
+
+
+def test_an_example_may_have_fields_named_like_parameters() -> None:
+    mapping = ColumnMapping(inputs={"base": "first"}, outputs={"self": "second"})
+
+    (example,) = build_examples([{"first": "1", "second": "2"}], mapping)
+
+    assert example.toDict() == {"base": "1", "self": "2"}
+    assert example.inputs().toDict() == {"base": "1"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dspy_service.domain.frames import Frame, encode
 from dspy_service.domain.job import JobStatus
 from tests.support.claims import told
 from tests.support.lm_calls import ScriptedEngine, broker, lm_frame, response
-from tests.support.scripted_child import KILLED, READY, RESULT, Peer, sleep_until_killed
+from tests.support.scripted_child import KILLED, READY, RESULT, RUNNING, Peer, sleep_until_killed
 from tests.support.supervised import SilentDoor, log_frame, run_attempt
 from workers.supervisor.session import MAX_PENDING_CALLS
 
@@ -107,7 +107,7 @@ async def test_a_runner_that_closes_its_socket_and_lives_on_is_ended() -> None:
 async def test_what_comes_after_the_end_does_not_count() -> None:
     def runner(peer: Peer) -> None:
         peer.receive_job()
-        peer.send(RESULT, {"t": "failure", "failure": {"kind": "k", "message": "m"}, "partial": None})
+        peer.send(RUNNING, RESULT, {"t": "failure", "failure": {"kind": "k", "message": "m"}, "partial": None})
         peer.send_raw(b"\xff\xff\xff\xff")
 
     report, _ = await run_attempt(runner)
@@ -159,6 +159,26 @@ async def test_a_runner_that_never_reads_its_answers_is_held_back() -> None:
 
 
 @pytest.mark.parametrize(
+    "frames",
+    [
+        (RESULT,),
+        ({"t": "blob", "name": "program.pkl", "data": "", "last": True},),
+        (RUNNING, RUNNING),
+    ],
+)
+async def test_a_runner_that_skips_or_repeats_a_stage_fails_its_job(frames: tuple[Frame, ...]) -> None:
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(*frames)
+        peer.killed.wait(10)
+
+    report, _ = await run_attempt(runner)
+
+    assert report.status is JobStatus.FAILED
+    assert report.failure.kind == "protocol_error"
+
+
+@pytest.mark.parametrize(
     "ready",
     [
         {**READY, "level": "L2"},
@@ -193,7 +213,7 @@ async def test_a_standby_runner_that_dies_at_once_is_replaced() -> None:
         peer.receive_job()
         peer.send(lm_frame(1))
         peer.receive()
-        peer.send(RESULT)
+        peer.send(RUNNING, RESULT)
 
     report, _ = await run_attempt(lambda _peer: 1, good)
 

@@ -13,7 +13,7 @@ from dspy_service.domain.job import JobStatus
 from dspy_service.domain.spec import JobSpec
 from tests.support.claims import JOB_ID, claimed, take_over, told
 from tests.support.lm_calls import lm_frame, rows, spec
-from tests.support.scripted_child import RESULT, Peer, ScriptedChild, sleep_until_killed
+from tests.support.scripted_child import RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
 from tests.support.supervised import Doors, log_frame, run_attempt, scripted_supervisor
 from workers.supervisor import JobSupervisor, Standby
 
@@ -23,7 +23,7 @@ async def test_a_whole_job_gives_its_result_files_events_and_usage() -> None:
         job, sent_rows = peer.receive_job()
         assert job["job_id"] == JOB_ID
         assert sent_rows == rows(3)
-        peer.send({"t": "status", "status": "running"}, log_frame("hello"), lm_frame(1), lm_frame(2))
+        peer.send(RUNNING, log_frame("hello"), lm_frame(1), lm_frame(2))
         assert [peer.receive()["id"], peer.receive()["id"]] == [1, 2]
         peer.send({"t": "blob", "name": "program.pkl", "data": base64.b64encode(b"pickle").decode(), "last": True})
         peer.send({**RESULT, "result": {**RESULT["result"], "baseline_test_metric": 0.5}})
@@ -177,7 +177,7 @@ async def test_the_next_runner_is_warmed_when_a_job_ends() -> None:
 
     def runner(peer: Peer) -> None:
         peer.receive_job()
-        peer.send(RESULT)
+        peer.send(RUNNING, RESULT)
 
     supervisor, standby = scripted_supervisor(runner)
 
@@ -193,7 +193,7 @@ async def test_a_machine_that_cannot_start_the_next_runner_keeps_this_jobs_repor
 ) -> None:
     def runner(peer: Peer) -> None:
         peer.receive_job()
-        peer.send(RESULT)
+        peer.send(RUNNING, RESULT)
 
     jobs, claim = await claimed()
     remaining = [ScriptedChild(runner)]

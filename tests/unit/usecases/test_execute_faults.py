@@ -9,7 +9,7 @@ from dspy_service.adapters.memory.artifacts import MemoryArtifactStore
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.events import EventType
-from dspy_service.domain.job import Claim, Job, JobStatus, Wish
+from dspy_service.domain.job import Claim, Job, JobStatus, Outcome, Wish
 from dspy_service.domain.supervision import RunReport
 from dspy_service.usecases import execute as execute_module
 from tests.support.claims import DATASET, JOB_ID, new_job, take_over, told
@@ -121,6 +121,7 @@ async def test_an_artifact_store_that_stays_away_fails_the_job_without_files(mon
             await super().put(path, data)
 
     monkeypatch.setattr(execute_module, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(execute_module, "_FILES_PATIENCE_SECONDS", 0.01)
 
     jobs, _ = await execute_job(ScriptedSupervisor(), artifacts=NoArtifacts())
 
@@ -128,6 +129,37 @@ async def test_an_artifact_store_that_stays_away_fails_the_job_without_files(mon
     assert (job.status, job.result_path, job.has_artifact) == (JobStatus.FAILED, None, False)
     assert not job.events_archived
     assert await told(jobs, EventType.STATE)
+
+
+async def test_an_illegal_end_still_ends_the_job_as_failed() -> None:
+    class StrictJobs(MemoryJobStore):
+        async def finish(self, job_id: str, *, fence: int, outcome: Outcome) -> Job:
+            if outcome.status is JobStatus.SUCCESS:
+                raise ValueError("a validating job cannot become success")
+            return await super().finish(job_id, fence=fence, outcome=outcome)
+
+    jobs, _ = await execute_job(ScriptedSupervisor(), jobs=StrictJobs())
+
+    job = await jobs.get(JOB_ID)
+    assert job.status is JobStatus.FAILED
+    assert "operator has the log" in (job.message or "")
+
+
+async def test_a_job_store_that_is_away_for_a_while_costs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AwayJobs(MemoryJobStore):
+        renewals = 0
+
+        async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+            self.renewals += 1
+            if self.renewals < 20:
+                raise StoreUnavailableError("job store")
+            return await super().renew(job_id, fence=fence, lease_seconds=lease_seconds)
+
+    monkeypatch.setattr(execute_module, "_RETRY_SECONDS", 0.001)
+
+    jobs, _ = await execute_job(ScriptedSupervisor(), jobs=AwayJobs())
+
+    assert (await jobs.get(JOB_ID)).status is JobStatus.SUCCESS
 
 
 async def test_events_of_a_failure_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
