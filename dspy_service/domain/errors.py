@@ -160,7 +160,9 @@ class StoreUnavailableError(ServiceError):
     code = "store_unavailable"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"The {what} does not answer. Try again in a few seconds; an Idempotency-Key keeps a job from running twice.")
+        super().__init__(
+            f"The {what} does not answer. Try again soon; an Idempotency-Key keeps jobs from being doubled."
+        )
         self.what = what
 
 
