@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo up bench docs lock clean
+.PHONY: help setup check audit format test demo up bench docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -40,6 +40,9 @@ check: setup ## format, lint, types, import contracts, dependencies, dead code, 
 	$(BIN)/vulture
 	$(BIN)/typos
 
+audit: setup ## known vulnerabilities of the locked dependencies; says so when it cannot look them up
+	$(BIN)/python scripts/audit_dependencies.py
+
 format: setup ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -56,6 +59,7 @@ up: setup ## API, workers and embedded Valkey on this machine
 bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.submit_latency
 	$(BIN)/python -m benchmarks.compile_overhead
+	$(BIN)/python -m benchmarks.confinement
 
 docs: setup ## rewrite the generated parts of the README
 	$(BIN)/python scripts/write_settings_table.py

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from dspy_service.adapters.redacted_logging import hide_secrets_in_logs, secret_values
 from dspy_service.api.application import build_app
 from dspy_service.bootstrap import Services, open_services
 from dspy_service.config import load_settings
@@ -17,4 +18,8 @@ def create_app(services: Services | None = None) -> FastAPI:
     Raises:
         ConfigurationError: a setting cannot work.
     """
-    return build_app(open_services(load_settings()) if services is None else services)
+    if services is None:
+        settings = load_settings()
+        hide_secrets_in_logs(secret_values(settings))
+        services = open_services(settings)
+    return build_app(services)

@@ -1,16 +1,21 @@
 """The composition root: which adapter stands behind which port."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from dspy_service.adapters.celery_doorbell import CeleryDoorbell
+from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
 from dspy_service.adapters.redis_jobs import RedisJobStore
+from dspy_service.adapters.redis_keys import RedisKeyStore
+from dspy_service.adapters.redis_rates import RedisRateLimiter
 from dspy_service.adapters.registry_loader import load_registry
+from dspy_service.adapters.secret_key import load_secret_key
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import ConfigurationError
-from dspy_service.ports import ArtifactStore, Doorbell, JobStore
+from dspy_service.ports import ArtifactStore, Doorbell, JobStore, KeyStore, RateLimiter
 
 
 @dataclass(frozen=True)
@@ -19,13 +24,19 @@ class Services:
 
     settings: Settings
     jobs: JobStore
+    keys: KeyStore
+    rates: RateLimiter
     artifacts: ArtifactStore
     doorbell: Doorbell
     registry: Registry
+    secret_key: bytes = field(repr=False)
+    """Signs artifacts; the pepper of API keys."""
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.doorbell.aclose()
+        await self.rates.aclose()
+        await self.keys.aclose()
         await self.jobs.aclose()
 
     async def __aenter__(self) -> Self:
@@ -50,7 +61,17 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         jobs=RedisJobStore(settings.redis_url),
-        artifacts=ObstoreArtifactStore(settings.artifacts_url),
+        keys=RedisKeyStore(settings.redis_url),
+        rates=RedisRateLimiter(settings.redis_url),
+        artifacts=_artifacts(settings.artifacts_url),
         doorbell=CeleryDoorbell(settings.redis_url),
         registry=load_registry(settings.registry),
+        secret_key=load_secret_key(settings),
     )
+
+
+def _artifacts(url: str) -> ArtifactStore:
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme == "file":
+        return FolderArtifactStore(Path(url.removeprefix("file://")))
+    return ObstoreArtifactStore.at(url)

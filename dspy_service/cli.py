@@ -17,19 +17,32 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from dspy_service.client import Client, ClientError, materialize_artifact
 from dspy_service.client.answers import JobSummary
 from dspy_service.domain.errors import ServiceError
+from dspy_service.domain.keys import LOCAL_TENANT, USER_SCOPES, Scope
 
 app = typer.Typer(
     help="Optimize DSPy programs as background jobs.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
+keys_app = typer.Typer(help="Let others in: make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="DSPY_SERVICE_API_KEY", show_default=False, help="Better in the environment than typed here."),
+]
 BaseUrl = Annotated[str, typer.Option("--url", envvar="DSPY_CLIENT_URL", help="Where the service answers.")]
+Direct = Annotated[
+    bool, typer.Option("--direct", help="Straight at the store, for its operator: the first key, and other tenants'.")
+]
 Host = Annotated[str | None, typer.Option(help="Instead of DSPY_SERVICE_HOST.")]
 JobId = Annotated[str, typer.Argument(help="As `submit` printed it.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of DSPY_SERVICE_PORT; 0 takes a free one.")]
+Tenant = Annotated[str, typer.Option(help="Whose key; only with --direct, else that of your own key.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Pass on what the parts log, not only their warnings.")]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 EXIT_FAILED = 1
+_DAY_SECONDS = 24 * 3600
 
 
 @contextmanager
@@ -93,6 +106,7 @@ def demo(
 def submit(
     payload: Annotated[typer.FileText, typer.Argument(help="The JSON body of POST /run; - reads standard input.")],
     url: BaseUrl = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Hand in a job and print its id."""
     try:
@@ -100,36 +114,36 @@ def submit(
     except ValueError as error:
         typer.echo(f"{payload.name} is not JSON: {error}.", err=True)
         raise typer.Exit(EXIT_FAILED) from None
-    with _one_sentence(), Client(url) as client:
+    with _one_sentence(), Client(url, api_key=api_key) as client:
         typer.echo(client.submit_payload(body).job_id)
 
 
 @app.command()
-def status(job_id: JobId, url: BaseUrl = DEFAULT_URL) -> None:
+def status(job_id: JobId, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Print a job's whole record as JSON."""
-    with _one_sentence(), Client(url) as client:
+    with _one_sentence(), Client(url, api_key=api_key) as client:
         typer.echo(client.status(job_id).model_dump_json(indent=2))
 
 
 @app.command()
-def summary(job_id: JobId, url: BaseUrl = DEFAULT_URL) -> None:
+def summary(job_id: JobId, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Print a job's small record as JSON."""
-    with _one_sentence(), Client(url) as client:
+    with _one_sentence(), Client(url, api_key=api_key) as client:
         typer.echo(client.summary(job_id).model_dump_json(indent=2))
 
 
 @app.command()
-def logs(job_id: JobId, url: BaseUrl = DEFAULT_URL) -> None:
+def logs(job_id: JobId, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Print a job's log lines, oldest first."""
-    with _one_sentence(), Client(url) as client:
+    with _one_sentence(), Client(url, api_key=api_key) as client:
         for line in client.logs(job_id):
             typer.echo(f"{line.timestamp:%H:%M:%S} {line.level:<7} {line.logger}: {line.message}")
 
 
 @app.command()
-def wait(job_id: JobId, url: BaseUrl = DEFAULT_URL) -> None:
+def wait(job_id: JobId, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Wait until a job ends; the exit code is 0 when it made a program."""
-    with _one_sentence(), Client(url) as client, _progress_bar() as bar:
+    with _one_sentence(), Client(url, api_key=api_key) as client, _progress_bar() as bar:
         row = bar.add_task("waiting", total=100.0)
 
         def show(now: JobSummary) -> None:
@@ -149,9 +163,10 @@ def artifact(
     job_id: JobId,
     output: Annotated[Path | None, typer.Option(help="The folder to write; by default ./<job id>.")] = None,
     url: BaseUrl = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Save a job's compiled program as the folder that `dspy.load` reads."""
-    with _one_sentence(), Client(url) as client:
+    with _one_sentence(), Client(url, api_key=api_key) as client:
         bundle, folder = client.artifact(job_id), output or Path(job_id)
         try:
             materialize_artifact(bundle, folder)
@@ -161,6 +176,72 @@ def artifact(
             )
             raise typer.Exit(EXIT_FAILED) from None
     typer.echo(str(folder))
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="For people, to tell keys apart.")] = "key",
+    scopes: Annotated[list[Scope], typer.Option("--scope", help="What it may do; repeat it.")] = list(USER_SCOPES),  # noqa: B006 - Typer reads it, nobody changes it
+    days: Annotated[float | None, typer.Option(min=0.001, help="Until it expires; by default never.")] = None,
+    url: BaseUrl = DEFAULT_URL,
+    api_key: ApiKey = None,
+    *,
+    admin: Annotated[bool, typer.Option("--admin", help="It may also make and revoke keys.")] = False,
+    direct: Direct = False,
+    tenant: Tenant = LOCAL_TENANT,
+) -> None:
+    """Make an API key and print its token, this once."""
+    wanted = [*scopes, *([Scope.ADMIN] if admin else [])]
+    seconds = None if days is None else days * _DAY_SECONDS
+    with _one_sentence():
+        if direct:
+            from dspy_service.up.direct_keys import create_direct  # noqa: PLC0415 - server packages
+
+            created = create_direct(name, tenant=tenant, scopes=wanted, expires_in_seconds=seconds)
+        else:
+            with Client(url, api_key=api_key) as client:
+                created = client.create_key(name, scopes=wanted, expires_in_seconds=seconds)
+    typer.echo(f"Key {created.key_id} of tenant {created.tenant}: {', '.join(created.scopes)}.", err=True)
+    typer.echo("Keep the token; it is not shown again. Clients read it from DSPY_SERVICE_API_KEY.", err=True)
+    typer.echo(created.token)
+
+
+@keys_app.command("list")
+def list_keys(
+    url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None, *, direct: Direct = False, tenant: Tenant = LOCAL_TENANT
+) -> None:
+    """Print the tenant's keys as JSON lines, never a token."""
+    with _one_sentence():
+        if direct:
+            from dspy_service.up.direct_keys import list_direct  # noqa: PLC0415 - server packages
+
+            found = list_direct(tenant)
+        else:
+            with Client(url, api_key=api_key) as client:
+                found = client.keys()
+    for key in found:
+        typer.echo(key.model_dump_json())
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="As `keys list` shows it: the part between dsk_ and the dot.")],
+    url: BaseUrl = DEFAULT_URL,
+    api_key: ApiKey = None,
+    *,
+    direct: Direct = False,
+    tenant: Tenant = LOCAL_TENANT,
+) -> None:
+    """Close a key for good, from the next request on."""
+    with _one_sentence():
+        if direct:
+            from dspy_service.up.direct_keys import revoke_direct  # noqa: PLC0415 - server packages
+
+            revoked = revoke_direct(key_id, tenant=tenant)
+        else:
+            with Client(url, api_key=api_key) as client:
+                revoked = client.revoke_key(key_id)
+    typer.echo(f"Key {revoked.key_id} opens nothing any more.")
 
 
 def _progress_bar() -> Progress:

@@ -5,18 +5,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from dspy_service.domain.errors import ConfigurationError
-from dspy_service.domain.models_policy import origin_of
+from dspy_service.domain.frames import MAX_FRAME_BYTES
+from dspy_service.domain.origins import origin_of, page_origin_of
+from dspy_service.domain.spec import MIN_MEMORY_BYTES, MIN_THREADS, JobLimits
 from dspy_service.domain.workers import SandboxLevel
 
 PREFIX = "DSPY_SERVICE_"
 
+MIN_SECRET_CHARS = 32
+
 _BEATS_PER_LEASE = 3  # a lost heartbeat or two must not cost the lease
 
-_MAY_HOLD_SECRETS = frozenset({"redis_url", "artifacts_url"})
+_MAY_HOLD_SECRETS = frozenset({"redis_url", "artifacts_url", "secret_key"})
+
+_CLIENT_VARIABLES = frozenset({f"{PREFIX}API_KEY"})
+"""Read by the SDK and the command line, which may share an environment with the service."""
 
 _Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -34,7 +41,14 @@ class Settings(BaseSettings):
         "",
         description="`redis://`, `rediss://` or `unix://` address of a Redis or Valkey; empty: the embedded one.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of the embedded store.")
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the embedded store, and of the key that is made for you."
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs artifacts and hashes API keys, 32 characters or more, the same in every process; "
+        "empty: made once, in `DATA_DIR/secret.key`.",
+    )
     artifacts_url: str = Field(
         "artifacts", description="Where datasets and artifacts stand: a folder, or `s3://`, `gs://`, `az://`."
     )
@@ -42,7 +56,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(15, ge=1, le=3600, description="A worker that is silent for so long loses its job.")
     heartbeat_seconds: float = Field(1, ge=0.05, description="Pause between two heartbeats of a job's worker.")
     sandbox_min_level: SandboxLevel = Field(
-        "L1", description="Weakest confinement in which a worker may run submitted code: `L1` or `L2`."
+        "L2",
+        description="Weakest confinement in which submitted code may run: `L2` (Landlock and seccomp, Linux) or `L1`, "
+        "which stops mistakes and no attacks.",
     )
     allowed_base_urls: _Names = Field(
         (), description="Origins (`https://host:port`) that a client may name in `base_url`, separated by commas."
@@ -55,15 +71,61 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(8 * 1024**2, ge=1024, description="Largest request body; 8 MiB.")
     max_rows: int = Field(20_000, ge=1, description="Most rows in one dataset.")
+    max_row_keys: int = Field(256, ge=1, description="Most columns in one row.")
+    max_field_bytes: int = Field(256 * 1024, ge=1, description="Largest value in one row; 256 KiB.")
+    max_json_depth: int = Field(32, ge=8, le=128, description="Deepest nesting in a request body.")
+    key_requests_per_minute: int = Field(1_200, ge=0, description="Requests of one API key; 0: any number.")
+    address_requests_per_minute: int = Field(
+        2_400, ge=0, description="Requests of one address, counted before its key is looked at; 0: any number."
+    )
+    tenant_jobs: int = Field(100, ge=0, description="Jobs of one tenant that have not ended; 0: any number.")
+    cors_origins: _Names = Field(
+        (), description="Origins (`https://host`) of web pages that may call the API, separated by commas; no `*`."
+    )
+    docs: bool = Field(True, description="Serve `/docs` and `/openapi.json`.")
     eval_threads: int = Field(8, ge=1, le=256, description="Threads of an evaluation, unless the job names a number.")
     standby: bool = Field(True, description="Keep a warmed runner ready for the next job.")
     job_seconds: float = Field(86_400, gt=0, description="Longest run of one job; a day.")
+    stall_seconds: float = Field(
+        900, ge=1, description="A job without progress and without a language model call for so long is ended."
+    )
+    runner_cpu_seconds: float = Field(43_200, ge=1, description="CPU time of one job, all threads together; 12 hours.")
+    runner_memory_bytes: int = Field(
+        2 * 1024**3, ge=MIN_MEMORY_BYTES, description="Memory of one job (resident); 2 GiB."
+    )
+    runner_threads: int = Field(256, ge=MIN_THREADS, description="Threads of one job at a time.")
+    runner_output_bytes: int = Field(
+        1024**2, ge=1024, description="Printed output of one job that is kept, of stdout and stderr each; 1 MiB."
+    )
+    runner_log_bytes: int = Field(64 * 1024**2, ge=1024, description="Log of one job that is kept; 64 MiB.")
+    runner_event_bytes: int = Field(64 * 1024**2, ge=1024, description="Other events of one job; 64 MiB.")
+    runner_events: int = Field(1_000_000, ge=100, description="Events of one job, log lines included.")
+    runner_frame_bytes: int = Field(
+        4 * 1024**2, ge=2 * 1024**2, le=MAX_FRAME_BYTES, description="Largest message of a runner; 4 MiB."
+    )
+    runner_pending_calls: int = Field(256, ge=1, description="Unanswered model calls of a job before it must wait.")
+    runner_pending_bytes: int = Field(4 * 1024**2, ge=1024, description="Memory that these may take; 4 MiB.")
+    runner_artifact_bytes: int = Field(16 * 1024**2, ge=1024**2, description="All files of one artifact; 16 MiB.")
     lm_timeout_seconds: float = Field(120, gt=0, description="Longest wait for one answer of a language model.")
+    lm_answer_bytes: int = Field(
+        4 * 1024**2, ge=64 * 1024, le=MAX_FRAME_BYTES, description="Largest answer of a language model; 4 MiB."
+    )
     lm_max_attempts: int = Field(4, ge=1, le=20, description="Tries of one language model call.")
     lm_max_in_flight: int = Field(64, ge=1, le=4096, description="Language model calls that one job has in flight.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What the processes log.")
 
-    @field_validator("allowed_base_urls", "allowed_models", mode="before")
+    @property
+    def job_limits(self) -> JobLimits:
+        """What a request may lower, and no request may raise."""
+        return JobLimits(
+            max_seconds=self.job_seconds,
+            cpu_seconds=self.runner_cpu_seconds,
+            memory_bytes=self.runner_memory_bytes,
+            threads=self.runner_threads,
+            stall_seconds=self.stall_seconds,
+        )
+
+    @field_validator("allowed_base_urls", "allowed_models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -73,6 +135,11 @@ class Settings(BaseSettings):
     def _as_origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin_of(url) for url in urls)
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_pages(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(page_origin_of(origin) for origin in origins)
+
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
@@ -80,6 +147,14 @@ class Settings(BaseSettings):
             message = "it must start with redis://, rediss:// or unix://"
             raise ValueError(message)
         return url
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < MIN_SECRET_CHARS:
+            message = f"it must have {MIN_SECRET_CHARS} characters or more"
+            raise ValueError(message)
+        return key
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -123,7 +198,7 @@ def settings_table() -> str:
 def _refuse_unknown(variables: Iterable[str]) -> None:
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for variable in sorted(name.upper() for name in variables):
-        if variable.startswith(PREFIX) and variable not in known:
+        if variable.startswith(PREFIX) and variable not in known and variable not in _CLIENT_VARIABLES:
             nearest = difflib.get_close_matches(variable, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
             message = f"There is no setting {variable}; {hint}"

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dspy_service.domain.events import Event, NewEvent
 from dspy_service.domain.job import Claim, Job, NewJob, Outcome, Wish
+from dspy_service.domain.keys import ApiKey
 from dspy_service.domain.spec import Row
 from dspy_service.domain.supervision import RunReport
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
@@ -26,6 +27,7 @@ class JobStore(Protocol):
 
         Raises:
             IdempotencyConflictError: the key was used with another body.
+            QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended; checked in the same step.
             StoreUnavailableError: nothing was written.
         """
         ...
@@ -51,10 +53,13 @@ class JobStore(Protocol):
         latest_metrics: dict[str, object] | None = None,
         message: str | None = None,
         eta_seconds: float | None = None,
+        batch: str | None = None,
     ) -> int:
         """Append events at a cost that does not depend on the history, and refresh the record's own view of them.
 
         ``latest_metrics`` replaces the record's mapping; ``eta_seconds`` counts from now; None leaves a field alone.
+        ``batch`` names this call among those of its fence: when the answer was lost, the same call again changes
+        nothing, unless another named batch came in between.
 
         Returns:
             The number of the last event.
@@ -69,7 +74,7 @@ class JobStore(Protocol):
         ...
 
     async def finish(self, job_id: str, *, fence: int, outcome: Outcome) -> Job:
-        """End the job: terminal state, its event, no lease, no outbox entry, no spec in Redis.
+        """End the job: terminal state, its event, no lease, no outbox entry; no spec either once it has files.
 
         Idempotent: the same fence with the same status answers as the first time. Raises LeaseLostError.
         """
@@ -103,8 +108,56 @@ class JobStore(Protocol):
         """Return the workers that announced themselves and have not expired."""
         ...
 
+    async def pin(self, name: str, value: str) -> str:
+        """Remember ``value`` for ever unless something else stands under ``name``; return what stands."""
+        ...
+
     async def now(self) -> datetime:
         """Return the store's own clock, UTC; also the cheapest proof that it answers."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+class KeyStore(Protocol):
+    """The API keys. None is ever deleted: revoking one leaves its record."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Record a new key."""
+        ...
+
+    async def any_exists(self) -> bool:
+        """Whether a key was ever made; once True, for ever True."""
+        ...
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return the record, whatever its tenant."""
+        ...
+
+    async def list(self, tenant: str) -> list[ApiKey]:
+        """Return the tenant's keys, oldest first."""
+        ...
+
+    async def revoke(self, key_id: str, *, tenant: str, now: datetime) -> ApiKey:
+        """Close a key for good; the first time of several counts. Raises KeyNotFoundError, also for a foreign key."""
+        ...
+
+    async def touch(self, key_id: str, *, now: datetime) -> None:
+        """Note a use; never moves the time of the last one back."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """Counts requests by name, together for every process of the service."""
+
+    async def take(self, name: str, *, per_minute: int) -> float | None:
+        """Count one more; None when it is within ``per_minute``, else the seconds until one will be."""
         ...
 
     async def aclose(self) -> None:

@@ -3,6 +3,7 @@
 Flower loads this module too and runs nothing, so what is heavy is imported when a worker needs it.
 """
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -18,13 +19,18 @@ from celery.signals import (
 )
 
 from dspy_service.adapters.celery_settings import celery_settings
+from dspy_service.adapters.redacted_logging import hide_secrets_in_logs, secret_values
 from dspy_service.config import load_settings
 from dspy_service.domain.errors import ConfigurationError
+
+# However this worker was started: DSPy's LiteLLM would fetch its price list over the network.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 # It warns root that a pickled message would be code; we accept JSON only.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 _settings = load_settings()
+hide_secrets_in_logs(secret_values(_settings))
 
 app = Celery("workers", include=["workers.tasks"])
 app.conf.update(celery_settings(_settings.redis_url))
@@ -37,6 +43,8 @@ def _prepare(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends al
         LIFECYCLE.prepare_parent(_settings)
     except ConfigurationError as error:
         sys.exit(str(error))
+    if not LIFECYCLE.may_run_jobs:
+        app.amqp.queues.deselect(tuple(app.amqp.queues.consume_from))  # the doorbell is for other workers
 
 
 def _ready(sender: Any, **_signal: Any) -> None:  # noqa: ANN401 - a Celery consumer, which has no type

@@ -3,6 +3,7 @@
 from dspy_service.config import Settings
 from workers.bootstrap import Parent, Slot
 from workers.dispatch import Dispatcher
+from workers.undumpable import make_undumpable
 
 
 class Lifecycle:
@@ -17,9 +18,15 @@ class Lifecycle:
         """In the parent, before it forks.
 
         Raises:
-            ConfigurationError: submitted code cannot be confined as well as the settings ask.
+            ConfigurationError: the settings cannot work, or submitted code cannot be confined at all.
         """
+        make_undumpable()
         self._parent = Parent.prepare(settings)
+
+    @property
+    def may_run_jobs(self) -> bool:
+        """Whether submitted code is confined here as well as the settings ask; else this worker only says so."""
+        return self._prepared().may_run_jobs
 
     def start_dispatcher(self, *, queues: tuple[str, ...], concurrency: int) -> None:
         """In the parent, once it takes tasks."""
@@ -33,7 +40,9 @@ class Lifecycle:
 
     def open_slot(self) -> None:
         """In a pool child, when it starts."""
-        self._slot = Slot(self._prepared())
+        make_undumpable()  # inherited where a child is forked, not where the pool starts its children anew
+        if self.may_run_jobs:
+            self._slot = Slot(self._prepared())
 
     def run(self, job_id: str) -> None:
         """In a pool child, for each ring."""

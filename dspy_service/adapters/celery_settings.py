@@ -34,6 +34,8 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "task_default_queue": QUEUE,
         "task_serializer": "json",
         "accept_content": ["json"],  # a pickled message would be code
+        "result_serializer": "json",
+        "result_accept_content": ["json"],
         "task_send_sent_event": True,  # Flower
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,

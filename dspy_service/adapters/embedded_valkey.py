@@ -23,6 +23,7 @@ LOCK_SECONDS = 1.0
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
 POLL_SECONDS = 0.01
 START_SECONDS = 30.0  # loading a large append-only file takes a while
+_SOCKET_NAME = "valkey.sock"
 STOP_SECONDS = 10.0  # a last fsync; SIGKILL loses at most the second that `everysec` allows
 
 
@@ -32,7 +33,7 @@ class EmbeddedValkey:
     def __init__(self, binary: str, data_dir: Path, lock: IO[str]) -> None:
         self.data_dir = data_dir
         self.socket_path = _socket_path(data_dir)
-        self.url = f"unix://{quote(str(self.socket_path))}"
+        self.url = _url(self.socket_path)
         """With the path percent-encoded, as redis-py expects."""
         self._binary = binary
         self._lock = lock
@@ -119,6 +120,15 @@ class EmbeddedValkey:
             if time.monotonic() > deadline:
                 raise ConfigurationError(f"The embedded Valkey did not answer within {START_SECONDS:.0f} s; see {log}.")
             time.sleep(POLL_SECONDS)
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Return the address of the server that some process runs on a data directory; None when there is none.
+
+    A server whose directory has a very long name listens elsewhere, and is not found.
+    """
+    socket_path = data_dir.resolve() / _SOCKET_NAME
+    return _url(socket_path) if len(os.fsencode(socket_path)) <= MAX_SOCKET_PATH and _answers(socket_path) else None
 
 
 def find_server() -> str:
@@ -210,10 +220,14 @@ def _locked(lock: IO[str]) -> bool:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    path = data_dir / "valkey.sock"
+    path = data_dir / _SOCKET_NAME
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="dspy-service-")) / "valkey.sock"  # made with mode 700
+    return Path(tempfile.mkdtemp(prefix="dspy-service-")) / _SOCKET_NAME  # made with mode 700
+
+
+def _url(socket_path: Path) -> str:
+    return f"unix://{quote(str(socket_path))}"
 
 
 def _answers(socket_path: Path) -> bool:

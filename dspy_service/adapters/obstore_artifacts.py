@@ -1,20 +1,22 @@
-"""The artifact store on obstore: a local folder, or a bucket of S3, Google Cloud or Azure."""
+"""The artifact store on obstore: a bucket of S3, Google Cloud or Azure."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from dspy_service.adapters.safe_paths import is_safe, require_safe
 from dspy_service.domain.errors import ConfigurationError, FileNotStoredError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from dspy_service.ports import ArtifactStore
+
+Bucket: TypeAlias = S3Store | GCSStore | AzureStore | MemoryStore
+"""What a store may stand on; the last one is for tests."""
 
 _PIECE_BYTES = 256 * 1024
 _CONNECT_TIMEOUT = "5 seconds"
@@ -24,13 +26,19 @@ _BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {"s3": S3Store, 
 
 
 class ObstoreArtifactStore:
-    """Files below ``url``: a path, or ``s3://``, ``gs://`` or ``az://`` with the provider's usual credentials.
+    """Objects of ``store``; a write becomes visible as a whole, as a bucket promises."""
 
-    A write goes to a temporary name first and is moved into place, in a folder as in a bucket.
-    """
+    def __init__(self, store: Bucket) -> None:
+        self._store = store
 
-    def __init__(self, url: str) -> None:
-        self._store = _open(url)
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """Open ``s3://``, ``gs://`` or ``az://`` with the provider's usual credentials; nothing connects yet.
+
+        Raises:
+            ConfigurationError: the address is none of these, or cannot be used.
+        """
+        return cls(_open(url))
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file, replacing one of the same name."""
@@ -78,13 +86,9 @@ class ObstoreArtifactStore:
                     continue
 
 
-def _open(url: str) -> LocalStore | S3Store | GCSStore | AzureStore:
+def _open(url: str) -> Bucket:
     scheme, separator, _ = url.partition("://")
-    if not separator:
-        return _open_folder(Path(url))
-    if scheme == "file":
-        return _open_folder(Path(url.removeprefix("file://")))
-    if scheme not in _BUCKETS:
+    if not separator or scheme not in _BUCKETS:
         message = f"DSPY_SERVICE_ARTIFACTS_URL {url!r} is neither a path nor one of s3://, gs://, az://."
         raise ConfigurationError(message)
     try:
@@ -96,15 +100,6 @@ def _open(url: str) -> LocalStore | S3Store | GCSStore | AzureStore:
     except (BaseError, ValueError) as error:
         message = f"DSPY_SERVICE_ARTIFACTS_URL cannot be used: {_first_line(error)}"
         raise ConfigurationError(message) from error
-
-
-def _open_folder(path: Path) -> LocalStore:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows and programs are nobody else's business
-    except OSError as error:
-        message = f"DSPY_SERVICE_ARTIFACTS_URL {str(path)!r} cannot be made ({error.strerror}); choose another folder."
-        raise ConfigurationError(message) from error
-    return LocalStore(path.resolve(), automatic_cleanup=True)
 
 
 @contextmanager
@@ -132,4 +127,4 @@ def _first_line(error: Exception) -> str:
 
 
 if TYPE_CHECKING:
-    _proof: ArtifactStore = ObstoreArtifactStore("artifacts")
+    _proof: ArtifactStore = ObstoreArtifactStore(MemoryStore())

@@ -32,27 +32,7 @@ class RedisClient:
     """A pool of connections and the scripts that run on them."""
 
     def __init__(self, url: str, verbs: Sequence[str]) -> None:
-        # A lost connection is tried again, so that a restart goes unseen; every script can bear to run twice.
-        # A silent server is not: a second wait would break the deadline.
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3, supported_errors=(exceptions.ConnectionError,))
-        try:
-            pool = redis.BlockingConnectionPool.from_url(
-                url,
-                max_connections=_MAX_CONNECTIONS,
-                timeout=_SOCKET_SECONDS,
-                socket_timeout=_SOCKET_SECONDS,
-                socket_connect_timeout=_SOCKET_SECONDS,
-                health_check_interval=0,
-                retry=retry,
-                decode_responses=True,
-            )
-        except ValueError as error:
-            # Without the address or the reason: both may show the password.
-            message = (
-                "DSPY_SERVICE_REDIS_URL cannot be used; write redis://[user:password@]host:port/number, "
-                "the same with rediss:// for TLS, or unix:///path/to/socket."
-            )
-            raise ConfigurationError(message) from error
+        pool = connection_pool(url)
         self._redis = redis.Redis.from_pool(pool)
         self._scripts = {verb: self._redis.register_script(script_source(verb)) for verb in verbs}
 
@@ -73,6 +53,35 @@ class RedisClient:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._redis.aclose()
+
+
+def connection_pool(url: str) -> redis.BlockingConnectionPool:
+    """Return a pool whose connections give up in time.
+
+    Raises:
+        ConfigurationError: the address cannot be used.
+    """
+    # A lost connection is tried again, so that a restart goes unseen; every script can bear to run twice.
+    # A silent server is not: a second wait would break the deadline.
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3, supported_errors=(exceptions.ConnectionError,))
+    try:
+        return redis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MAX_CONNECTIONS,
+            timeout=_SOCKET_SECONDS,
+            socket_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=_SOCKET_SECONDS,
+            health_check_interval=0,
+            retry=retry,
+            decode_responses=True,
+        )
+    except ValueError as error:
+        # Without the address or the reason: both may show the password.
+        message = (
+            "DSPY_SERVICE_REDIS_URL cannot be used; write redis://[user:password@]host:port/number, "
+            "the same with rediss:// for TLS, or unix:///path/to/socket."
+        )
+        raise ConfigurationError(message) from error
 
 
 @asynccontextmanager

@@ -7,11 +7,13 @@ key (one hash tag)                        holds
 ``{dspy}:job:<id>:spec``                  JSON of the spec, until the job ends
 ``{dspy}:job:<id>:events``                stream: entry ``<seq>-0`` is event ``seq``
 ``{dspy}:jobs:<tenant>``                  zset of ids, all of score 0, so in the order of their UUIDv7
+``{dspy}:unfinished:<tenant>``            set of ids for the tenant's quota; some may have ended meanwhile
 ``{dspy}:outbox``                         zset: jobs to ring for, by the time of the next ring
 ``{dspy}:leases``                         zset: jobs that a worker holds, by the time their lease ends
 ``{dspy}:idem:<tenant>:<key>``            ``<job id> <body hash>``, for a day
 ``{dspy}:submitted``                      counter of submits, and the channel that tells them
 ``{dspy}:workers``                        hash: worker id to ``<expiry> <JSON>``
+``{dspy}:pin:<name>``                     a value that the first to write it decided
 ========================================  =====================================================================
 """
 
@@ -44,6 +46,7 @@ from dspy_service.domain.errors import (
     JobNotFinishedError,
     JobNotFoundError,
     LeaseLostError,
+    QuotaExceededError,
 )
 from dspy_service.domain.events import Event, NewEvent
 from dspy_service.domain.job import SCHEMA_VERSION, Claim, Job, JobStatus, NewJob, Outcome, Wish
@@ -71,6 +74,7 @@ _OUTBOX = "{dspy}:outbox"
 _LEASES = "{dspy}:leases"
 _SUBMITTED = "{dspy}:submitted"
 _WORKERS = "{dspy}:workers"
+_PIN = "{dspy}:pin:"
 
 
 class RedisJobStore:
@@ -83,19 +87,20 @@ class RedisJobStore:
     async def create(self, new: NewJob) -> tuple[Job, bool]:
         """Record a job, its index and outbox entry and its first event; or replay an idempotency key."""
         index = f"{{dspy}}:jobs:{new.tenant}"
-        keys = [*_job_keys(new.job_id), _spec_key(new.job_id), index, _OUTBOX, _SUBMITTED]
+        unfinished = f"{{dspy}}:unfinished:{new.tenant}"
+        keys = [*_job_keys(new.job_id), _spec_key(new.job_id), index, _OUTBOX, _SUBMITTED, unfinished]
         if new.idempotency_key is not None:
             keys.append(f"{{dspy}}:idem:{new.tenant}:{new.idempotency_key}")
         fixed = fixed_json(new)
         first_event = to_json(state_event(JobStatus.PENDING).data)
         spec = new.spec.model_dump_json()
-        kind, *rest = await self._client.run(
-            "create",
-            keys=keys,
-            args=(new.job_id, SCHEMA_VERSION, fixed, spec, first_event, new.body_sha256, IDEMPOTENCY_SECONDS),
-        )
+        record = (new.job_id, SCHEMA_VERSION, fixed, spec, first_event, new.body_sha256, IDEMPOTENCY_SECONDS)
+        quota = (new.max_live_jobs, _JOB, _words(status for status in JobStatus if status.is_terminal))
+        kind, *rest = await self._client.run("create", keys=keys, args=(*record, *quota))
         if kind == "conflict":
             raise IdempotencyConflictError(new.idempotency_key or "")
+        if kind == "full":
+            raise QuotaExceededError(new.max_live_jobs)
         if kind == "created":
             fields = {"v": str(SCHEMA_VERSION), "fixed": fixed, "status": "pending", "created": rest[0], "seq": "1"}
             return job_from_hash(fields), True
@@ -140,6 +145,7 @@ class RedisJobStore:
         latest_metrics: dict[str, object] | None = None,
         message: str | None = None,
         eta_seconds: float | None = None,
+        batch: str | None = None,
     ) -> int:
         """Append events and refresh the record's own view of them."""
         changes: list[str] = []
@@ -149,7 +155,7 @@ class RedisJobStore:
             changes += ["message", message]
         eta = "" if eta_seconds is None else to_micros(eta_seconds)
         pairs = [text for event in events for text in (event.type.value, to_json(event.data))]
-        args = (fence, eta, len(changes) // 2, *changes, *pairs)
+        args = (fence, batch or "", eta, len(changes) // 2, *changes, *pairs)
         last_seq = await self._client.run("append", keys=_job_keys(job_id), args=args)
         if last_seq is None:
             raise LeaseLostError(job_id, fence)
@@ -222,6 +228,11 @@ class RedisJobStore:
         """Return the workers that have not expired."""
         live = await self._client.run("live_workers", keys=[_WORKERS])
         return sorted((WorkerInfo.model_validate_json(info) for info in live), key=lambda worker: worker.worker_id)
+
+    async def pin(self, name: str, value: str) -> str:
+        """Remember ``value`` unless something else stands under ``name``; return what stands."""
+        await self._client.command("SET", _PIN + name, value, "NX")
+        return str(await self._client.command("GET", _PIN + name))
 
     async def now(self) -> datetime:
         """Return Redis' own clock."""

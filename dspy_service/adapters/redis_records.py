@@ -25,7 +25,8 @@ _NUMBERS = {"v": "schema_version", "attempt": "attempt", "fence": "fence", "loss
 _TIMES = {"created": "created_at", "started": "started_at", "completed": "completed_at", "eta": "eta_at"}
 _FLAGS = {"artifact": "has_artifact", "archived": "events_archived"}
 """Hash field to field of ``Job``. The rest: ``fixed`` (JSON, immutable), ``metrics`` (JSON), and for the scripts
-alone ``stamp`` (newest time), ``epoch`` (random for each claim), ``rings`` (of the doorbell) and ``wish``."""
+alone ``stamp`` (newest time), ``epoch`` (random for each claim), ``rings`` (of the doorbell), ``batch`` (the last
+named append) and ``wish``."""
 
 
 def fixed_json(new: NewJob) -> str:

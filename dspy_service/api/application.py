@@ -6,31 +6,40 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from dspy_service.api import documentation, errors
 from dspy_service.api.body_limit import BodyLimit
+from dspy_service.api.gate import Gate
 from dspy_service.api.headers import AnswerHeaders
-from dspy_service.api.open_mode import LoopbackOnly, is_loopback
-from dspy_service.api.routes import artifacts, events, health, jobs, run
+from dspy_service.api.routes import artifacts, events, health, jobs, keys, run
 from dspy_service.api.services import rules_of
 from dspy_service.bootstrap import Services
 
-_ROUTERS: tuple[APIRouter, ...] = (run.router, jobs.router, events.router, artifacts.router, health.router)
+_ROUTERS: tuple[APIRouter, ...] = (run.router, jobs.router, events.router, artifacts.router, keys.router, health.router)
 
 _TAGS = [
     {"name": "jobs", "description": "Submit, and follow what happens."},
     {"name": "artifacts", "description": "Take home what a job made."},
+    {"name": "keys", "description": "Let others in: an admin makes, lists and revokes API keys."},
     {"name": "health", "description": "Whether jobs will be taken."},
 ]
 
 
+# Bearer keys need no credentials mode: no cookie is ever set or read.
+_CORS_REQUEST_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id")
+_CORS_ANSWER_HEADERS = ("idempotency-replayed", "retry-after", "www-authenticate", "x-request-id")
+
+
 def build_app(services: Services) -> FastAPI:
     """Make the application over opened services, which it closes when it stops."""
+    gate = Gate(services)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()  # routes and schemas live as long as the process: collections need not walk them
         async with services:
+            await gate.require_a_key_or_loopback()
             yield
 
     settings = services.settings
@@ -39,19 +48,28 @@ def build_app(services: Services) -> FastAPI:
         version=version("dspy-service"),
         description=documentation.DESCRIPTION,
         openapi_tags=_TAGS,
+        openapi_url="/openapi.json" if settings.docs else None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.rules = rules_of(settings, services.registry)
+    app.state.gate = gate
+    app.state.rules = rules_of(settings, services.registry, is_open=False)
+    app.state.open_rules = rules_of(settings, services.registry, is_open=True)
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    documentation.install(app)
+    documentation.install(app, show=settings.docs)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    if is_loopback(settings.host):
-        app.add_middleware(LoopbackOnly)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=_CORS_REQUEST_HEADERS,
+            expose_headers=_CORS_ANSWER_HEADERS,
+        )
     app.add_middleware(AnswerHeaders)  # the last one added is the outermost
     return app

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
 from dspy_service.api.examples import ERROR_EXAMPLES, SUBMIT_ERROR_EXAMPLES
+from dspy_service.api.routes.keys import KeyRequest
 from dspy_service.domain.spec import RunRequest
 
 DESCRIPTION = """\
@@ -25,15 +26,18 @@ the compiled program.
 Every route also answers without `/v1`. Errors have one shape: `{"error", "detail", "request_id"}`.
 """
 
+_BODIES = (RunRequest, KeyRequest)
 _ASSETS = "/docs-assets"
 _SCHEMA_REFERENCE = "#/components/schemas/{model}"
 _ENVELOPE = {"$ref": _SCHEMA_REFERENCE.format(model="ErrorEnvelope")}
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
-def install(app: FastAPI) -> None:
-    """Serve ``/docs`` over an OpenAPI document that says what this service does where FastAPI can only guess."""
+def install(app: FastAPI, *, show: bool) -> None:
+    """Make the OpenAPI document say what FastAPI can only guess; with ``show``, serve ``/docs`` over it."""
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    if not show:
+        return
     assets = _asset_folder()
     urls: dict[str, Any] = {}
     if assets is not None:
@@ -64,7 +68,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         components = document.setdefault("components", {}).setdefault("schemas", {})
-        _describe_run_body(components)
+        _describe_bodies(components)
         for operation in _operations(document):
             examples = SUBMIT_ERROR_EXAMPLES if "requestBody" in operation else ERROR_EXAMPLES
             _describe_errors(operation["responses"], examples)
@@ -76,9 +80,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _describe_run_body(components: dict[str, Any]) -> None:
-    """Add the body of ``POST /run``, which FastAPI does not parse."""
-    _, schemas = models_json_schema([(RunRequest, "validation")], ref_template=_SCHEMA_REFERENCE)
+def _describe_bodies(components: dict[str, Any]) -> None:
+    """Add the bodies that FastAPI does not parse."""
+    _, schemas = models_json_schema([(model, "validation") for model in _BODIES], ref_template=_SCHEMA_REFERENCE)
     components.update(schemas["$defs"])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from dspy_service.api.headers import SECURITY_HEADERS
 from dspy_service.domain.errors import FieldProblem
 
 
@@ -27,9 +28,11 @@ def error_answer(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Make the answer; the request id is repeated in a header for errors that no middleware sees."""
+    """Make the answer; its headers are complete, because no middleware sees the answer to an unexpected error."""
     body = {"error": error, "detail": detail, "request_id": request_id}
-    return JSONResponse(body, status_code=status, headers={**(headers or {}), "x-request-id": request_id})
+    return JSONResponse(
+        body, status_code=status, headers={**SECURITY_HEADERS, **(headers or {}), "x-request-id": request_id}
+    )
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -37,11 +40,22 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorEnvelope, "description": _MEANINGS[status]} for status in statuses}
 
 
+def guarded(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the same for a route behind the gate."""
+    return documented(*sorted({*statuses, *_AT_THE_GATE}))
+
+
+_AT_THE_GATE = (401, 403, 429, 503)
+
 _MEANINGS = {
     400: "Well-formed, but asks for something that cannot be done as asked.",
+    401: "An API key is needed, and none was sent that opens this service.",
+    403: "The API key has not the scope that this route needs; in open mode: the request came from elsewhere.",
     404: "No such job, file or artifact.",
     409: "Cannot be served in the present state; ask again later, or send a new Idempotency-Key.",
     413: "The body is larger than the service accepts.",
     422: "Malformed: every entry of `detail` names a field and what to do.",
-    503: "The store does not answer, or no worker can take jobs; nothing was accepted.",
+    429: "Too many requests (`rate_limited`, with Retry-After), or too many unfinished jobs (`quota_exceeded`).",
+    500: "A stored file is not what the service wrote (`artifact_corrupt`); none of its content is sent.",
+    503: "The store does not answer, or no worker can take jobs.",
 }

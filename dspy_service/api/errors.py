@@ -1,17 +1,19 @@
 """Turns errors into HTTP answers; the only file that knows which error has which status."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from dspy_service.api.envelope import error_answer
 from dspy_service.api.headers import request_id_of
 from dspy_service.api.problems import friendly
 from dspy_service.domain import errors
+from dspy_service.domain.redaction import redact
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +22,14 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     errors.InvalidRequestError: 422,
     errors.UnsupportedRequestError: 400,
     errors.PayloadTooLargeError: 413,
+    errors.UnauthenticatedError: 401,
+    errors.ForbiddenError: 403,
+    errors.ScopeMissingError: 403,
+    errors.TooManyRequestsError: 429,
+    errors.RateLimitedError: 429,
+    errors.QuotaExceededError: 429,
     errors.NotFoundError: 404,
+    errors.KeyNotFoundError: 404,
     errors.JobNotFoundError: 404,
     errors.ArtifactNotFoundError: 404,
     errors.FileNotStoredError: 404,
@@ -28,6 +37,8 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     errors.JobNotFinishedError: 409,
     errors.IdempotencyConflictError: 409,
     errors.LeaseLostError: 500,
+    errors.ArtifactCorruptError: 500,
+    errors.SandboxUnavailableError: 503,
     errors.StoreUnavailableError: 503,
     errors.ConfigurationError: 500,
     errors.ProtocolError: 500,
@@ -51,13 +62,22 @@ def install(app: FastAPI) -> None:
 async def _service_error(request: Request, error: Exception) -> Response:
     error = cast("errors.ServiceError", error)  # registered for this class only
     status = STATUSES[type(error)]
-    detail: str | list[dict[str, str]] = str(error)
+    detail: str | list[dict[str, str]] = redact(str(error))
     if isinstance(error, errors.InvalidRequestError):
         detail = [problem.model_dump() for problem in error.problems]
     if status >= 500:  # noqa: PLR2004  # HTTP: a fault of ours
         _log.error("%s for request %s: %s", error.code, request_id_of(request.scope), error)
-    headers = {"retry-after": _RETRY_AFTER_SECONDS} if isinstance(error, errors.StoreUnavailableError) else None
-    return error_answer(request_id_of(request.scope), status, error.code, detail, headers=headers)
+    return error_answer(request_id_of(request.scope), status, error.code, detail, headers=_headers(error))
+
+
+def _headers(error: errors.ServiceError) -> Mapping[str, str] | None:
+    if isinstance(error, errors.StoreUnavailableError):
+        return {"retry-after": _RETRY_AFTER_SECONDS}
+    if isinstance(error, errors.RateLimitedError):
+        return {"retry-after": str(error.retry_after_seconds)}
+    if isinstance(error, errors.UnauthenticatedError):
+        return {"www-authenticate": 'Bearer realm="dspy-service"'}
+    return None
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -75,7 +95,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {error.detail}."
     if error.status_code == 404:  # noqa: PLR2004  # HTTP
         detail = f"There is nothing at {request.url.path}; /docs lists what there is."
-    return error_answer(request_id_of(request.scope), error.status_code, code, detail, headers=error.headers)
+    headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers  # noqa: PLR2004  # HTTP
+    return error_answer(request_id_of(request.scope), error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return every method that the path has; the framework names those of the first route alone."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return ", ".join(
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    )
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

@@ -2,18 +2,20 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
-_FIXED = {
+SECURITY_HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "content-security-policy": "frame-ancestors 'none'",
     "cache-control": "no-store",
 }
+"""On every answer. Strict-Transport-Security belongs to the proxy that ends TLS."""
 
 
 class AnswerHeaders:
@@ -34,7 +36,7 @@ class AnswerHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                for name, value in _FIXED.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

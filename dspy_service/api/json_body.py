@@ -9,10 +9,8 @@ import pydantic_core
 from dspy_service.api.json_depth import path_beyond
 from dspy_service.domain.errors import InvalidRequestError
 
-MAX_DEPTH = 32
 
-
-def check_json(raw: bytes) -> None:
+def check_json(raw: bytes, *, max_depth: int) -> None:
     """Check a body before it is validated.
 
     The fast parser refuses most of it without saying where; only then the standard library looks for the place.
@@ -23,12 +21,12 @@ def check_json(raw: bytes) -> None:
     try:
         value = pydantic_core.from_json(raw, allow_inf_nan=False)
     except ValueError as error:
-        raise _located(raw, error) from None
-    if not _is_plain(value, 1):
-        raise _first_problem(value, "", 1) or InvalidRequestError.of("", "the body is not plain data")
+        raise _located(raw, error, max_depth) from None
+    if not _is_plain(value, max_depth):
+        raise _first_problem(value, "", 1, max_depth) or InvalidRequestError.of("", "the body is not plain data")
 
 
-def _located(raw: bytes, refusal: ValueError) -> InvalidRequestError:
+def _located(raw: bytes, refusal: ValueError, max_depth: int) -> InvalidRequestError:
     if not raw.strip():
         return InvalidRequestError.of("", "the body is empty; send a JSON object")
     try:
@@ -40,25 +38,28 @@ def _located(raw: bytes, refusal: ValueError) -> InvalidRequestError:
             "", f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         )
     except RecursionError:
-        return _too_deep(path_beyond(MAX_DEPTH, raw.decode()))
+        return _too_deep(path_beyond(max_depth, raw.decode()), max_depth)
     except ValueError as error:  # a number with thousands of digits
         return InvalidRequestError.of("", f"the body is not JSON: {error}")
-    return _first_problem(value, "", 1) or InvalidRequestError.of("", f"the body is not JSON: {refusal}")
+    return _first_problem(value, "", 1, max_depth) or InvalidRequestError.of("", f"the body is not JSON: {refusal}")
 
 
-def _is_plain(value: object, depth: int) -> bool:
-    """Whether a parsed body is shallow and finite. Keeps no paths, to be fast; the parser refuses lone surrogates."""
+def _is_plain(value: object, levels: int) -> bool:
+    """Whether a parsed body has at most so many levels and is finite; the parser refuses lone surrogates.
+
+    It keeps no paths, to be fast.
+    """
     if isinstance(value, dict):
-        return depth <= MAX_DEPTH and all(_is_plain(each, depth + 1) for each in value.values())
+        return levels > 0 and all(_is_plain(each, levels - 1) for each in value.values())
     if isinstance(value, list):
-        return depth <= MAX_DEPTH and all(_is_plain(each, depth + 1) for each in value)
+        return levels > 0 and all(_is_plain(each, levels - 1) for each in value)
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _first_problem(value: object, path: str, depth: int) -> InvalidRequestError | None:
+def _first_problem(value: object, path: str, depth: int, max_depth: int) -> InvalidRequestError | None:
     """Return what is wrong with the first value that is not plain data."""
-    if depth > MAX_DEPTH and isinstance(value, dict | list):
-        return _too_deep(path)
+    if depth > max_depth and isinstance(value, dict | list):
+        return _too_deep(path, max_depth)
     if isinstance(value, float) and not math.isfinite(value):
         return InvalidRequestError.of(path, "must be a finite number, not NaN or infinity")
     if isinstance(value, str) and _has_surrogate(value):
@@ -66,7 +67,7 @@ def _first_problem(value: object, path: str, depth: int) -> InvalidRequestError 
     for inner, each in _children(value, path):
         if _has_surrogate(inner):
             return InvalidRequestError.of(path, "has a key with a lone surrogate, which is no text")
-        problem = _first_problem(each, inner, depth + 1)
+        problem = _first_problem(each, inner, depth + 1, max_depth)
         if problem is not None:
             return problem
     return None
@@ -90,5 +91,5 @@ def _has_surrogate(text: str) -> bool:
     return False
 
 
-def _too_deep(path: str) -> InvalidRequestError:
-    return InvalidRequestError.of(path[:256], f"is nested deeper than {MAX_DEPTH} levels")
+def _too_deep(path: str, max_depth: int) -> InvalidRequestError:
+    return InvalidRequestError.of(path[:256], f"is nested deeper than {max_depth} levels")

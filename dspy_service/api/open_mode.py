@@ -1,54 +1,37 @@
-"""Keeps web pages out of a service that has no keys because only this machine reaches it."""
+"""Open mode: without a single key, the service is for the programs of this machine, and for nobody else."""
 
-import ipaddress
-from urllib.parse import urlsplit
+from collections.abc import Collection
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dspy_service.api.envelope import error_answer
-from dspy_service.api.headers import request_id_of
+from dspy_service.domain.errors import ForbiddenError
+from dspy_service.domain.origins import host_of, is_loopback
 
 _WHY = (
     "This service runs in open mode, for this machine only: {what}. "
-    "To serve others, its operator sets DSPY_SERVICE_HOST to the address it listens on."
+    "To serve others, its operator creates an API key (`dspy-service keys create --direct`)."
 )
 
-
-class LoopbackOnly:
-    """Refuses a Host that is no loopback name (DNS rebinding) and an Origin from elsewhere (a foreign web page)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on what comes from this machine's own programs and pages."""
-        if scope["type"] == "http":
-            headers = Request(scope).headers
-            if not _names_loopback(f"//{headers.get('host', '')}"):
-                await self._refuse("the Host header must name it by a loopback address", scope, receive, send)
-                return
-            origin = headers.get("origin")
-            if origin is not None and not _names_loopback(origin):
-                await self._refuse("a web page from another origin may not call it", scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _refuse(self, what: str, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = error_answer(request_id_of(scope), 403, "forbidden", _WHY.format(what=what))
-        await answer(scope, receive, send)
+_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
-def _names_loopback(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname)
-    except ValueError:  # half an IPv6 address
-        return False
+def require_this_machine(request: Request, *, pages: Collection[str]) -> None:
+    """Refuse what comes from elsewhere.
 
+    The address is looked at although the service is meant to listen on loopback: a server may have been started on
+    another address than the settings say. A proxy on this machine would lend its address to anybody. A Host that is
+    no loopback name is DNS rebinding, and an Origin from elsewhere a foreign web page, unless the operator named it
+    in ``pages``.
 
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return host == "localhost"
+    Raises:
+        ForbiddenError: the sentence says which.
+    """
+    if request.client is None or not is_loopback(request.client.host):
+        raise ForbiddenError(_WHY.format(what="the request came from another address"))
+    if any(name in request.headers for name in _PROXY_HEADERS):
+        raise ForbiddenError(_WHY.format(what="the request came through a proxy"))
+    if not is_loopback(host_of(f"//{request.headers.get('host', '')}")):
+        raise ForbiddenError(_WHY.format(what="the Host header must name it by a loopback address"))
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in pages and not is_loopback(host_of(origin)):
+        raise ForbiddenError(_WHY.format(what="a web page from another origin may not call it"))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from dspy_service.api.open_mode import is_loopback
+from dspy_service.api.callers import JobsWriter
 from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
@@ -12,14 +12,22 @@ from dspy_service.domain.models_policy import ModelPolicy
 from dspy_service.usecases.check_request import Rules
 
 
-def rules_of(settings: Settings, registry: Registry) -> Rules:
-    """Return the operator's rules. A service that only this machine reaches may call this machine's endpoints."""
+def rules_of(settings: Settings, registry: Registry, *, is_open: bool) -> Rules:
+    """Return the operator's rules. In open mode, the models of this machine may be called."""
     policy = ModelPolicy(
         allowed_origins=frozenset(settings.allowed_base_urls),
-        allow_loopback=is_loopback(settings.host),
+        allow_loopback=is_open,
         allowed_models=frozenset(settings.allowed_models),
     )
-    return Rules(registry=registry, policy=policy, max_rows=settings.max_rows)
+    return Rules(
+        registry=registry,
+        policy=policy,
+        max_rows=settings.max_rows,
+        max_row_keys=settings.max_row_keys,
+        max_field_bytes=settings.max_field_bytes,
+        limits=settings.job_limits,
+        min_level=settings.sandbox_min_level,
+    )
 
 
 # Plain functions would each take a detour through a thread pool.
@@ -28,8 +36,8 @@ async def _services(request: Request) -> Services:
     return services
 
 
-async def _rules(request: Request) -> Rules:
-    rules: Rules = request.app.state.rules
+async def _rules(request: Request, caller: JobsWriter) -> Rules:
+    rules: Rules = request.app.state.open_rules if caller.is_open else request.app.state.rules
     return rules
 
 
@@ -37,4 +45,4 @@ TheServices = Annotated[Services, Depends(_services)]
 """The opened ports; one set for the life of the process."""
 
 TheRules = Annotated[Rules, Depends(_rules)]
-"""What the operator offers and allows."""
+"""What the operator offers this caller, and allows."""

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from dspy_service.domain.job import JobStatus
+from dspy_service.domain.keys import ApiKeyView, CreatedKey
 from dspy_service.domain.result import RunResponse
 from dspy_service.domain.spec import Schema
 from dspy_service.domain.views import ArtifactView, EventPage, JobStatusView, JobSummaryView, RunAccepted
@@ -13,7 +14,18 @@ Submitted: TypeAlias = RunAccepted
 JobSummary: TypeAlias = JobSummaryView
 ArtifactAnswer: TypeAlias = ArtifactView
 
-__all__ = ["ArtifactAnswer", "EventPage", "Health", "JobDetail", "JobSummary", "RunResponse", "Submitted"]
+__all__ = [
+    "ApiKeyView",
+    "ArtifactAnswer",
+    "CreatedKey",
+    "EventPage",
+    "Health",
+    "JobDetail",
+    "JobSummary",
+    "KeyList",
+    "RunResponse",
+    "Submitted",
+]
 
 
 class JobDetail(JobStatusView):
@@ -23,6 +35,12 @@ class JobDetail(JobStatusView):
     def succeeded(self) -> bool:
         """Whether the job ended with a program."""
         return self.status is JobStatus.SUCCESS
+
+
+class KeyList(Schema):
+    """The answer of ``GET /keys``."""
+
+    data: list[ApiKeyView]
 
 
 class RegisteredAssets(Schema):
@@ -39,6 +57,7 @@ class Health(BaseModel):
 
     status: str
     registered_assets: RegisteredAssets = Field(default_factory=RegisteredAssets)
+    """Empty for those without a key, where the service has keys."""
 
     @property
     def is_ok(self) -> bool:

@@ -1,7 +1,7 @@
 """The asynchronous client: the same plans as the blocking one, performed on an event loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -9,7 +9,16 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from dspy_service.client import calls, plans, programs
-from dspy_service.client.answers import ArtifactAnswer, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.answers import (
+    ApiKeyView,
+    ArtifactAnswer,
+    CreatedKey,
+    Health,
+    JobDetail,
+    JobSummary,
+    Submitted,
+)
+from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
@@ -25,6 +34,7 @@ from dspy_service.client.options import (
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Pause, Plan, Reply
 from dspy_service.domain.events import Event, LogEntry
+from dspy_service.domain.keys import USER_SCOPES, Scope
 
 T = TypeVar("T")
 
@@ -36,6 +46,7 @@ class AsyncClient:
         self,
         base_url: str = DEFAULT_BASE_URL,
         *,
+        api_key: str | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -43,7 +54,11 @@ class AsyncClient:
         self._sleep = sleep
         url = checked_base_url(base_url)
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(url)
+            base_url=url,
+            headers=headers_with(api_key),
+            timeout=timeout_seconds,
+            transport=transport,
+            trust_env=not is_loopback(url),
         )
 
     async def __aenter__(self) -> Self:
@@ -95,6 +110,20 @@ class AsyncClient:
     async def wait(self, job_id: str, **options: Unpack[WaitOptions]) -> JobDetail:
         """As ``Client.wait``."""
         return await self._run(plans.wait(job_id, **options))
+
+    async def create_key(
+        self, name: str, *, scopes: Sequence[Scope] = USER_SCOPES, expires_in_seconds: float | None = None
+    ) -> CreatedKey:
+        """As ``Client.create_key``."""
+        return await self._run(plans.once(calls.create_key(name, scopes, expires_in_seconds)))
+
+    async def keys(self) -> list[ApiKeyView]:
+        """As ``Client.keys``."""
+        return (await self._run(plans.ask(calls.keys()))).data
+
+    async def revoke_key(self, key_id: str) -> ApiKeyView:
+        """As ``Client.revoke_key``."""
+        return await self._run(plans.ask(calls.revoke_key(key_id)))
 
     async def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
         """As ``Client.load_program``; the import of DSPy happens in a thread."""

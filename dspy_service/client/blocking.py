@@ -1,7 +1,7 @@
 """The blocking client."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -9,7 +9,16 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from dspy_service.client import calls, plans, programs
-from dspy_service.client.answers import ArtifactAnswer, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.answers import (
+    ApiKeyView,
+    ArtifactAnswer,
+    CreatedKey,
+    Health,
+    JobDetail,
+    JobSummary,
+    Submitted,
+)
+from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
@@ -25,6 +34,7 @@ from dspy_service.client.options import (
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Pause, Plan, Reply
 from dspy_service.domain.events import Event, LogEntry
+from dspy_service.domain.keys import USER_SCOPES, Scope
 
 T = TypeVar("T")
 
@@ -34,6 +44,7 @@ class Client:
 
     Args:
         base_url: Where the service listens.
+        api_key: ``dsk_…``; without one, DSPY_SERVICE_API_KEY of the environment. A service in open mode needs none.
         timeout_seconds: For one HTTP exchange, not for a job.
         transport: Another way to reach the service, for tests and proxies.
         sleep: Another way to pass the time between polls and retries.
@@ -43,6 +54,7 @@ class Client:
         self,
         base_url: str = DEFAULT_BASE_URL,
         *,
+        api_key: str | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -50,7 +62,11 @@ class Client:
         self._sleep = sleep
         url = checked_base_url(base_url)
         self._http = httpx.Client(
-            base_url=url, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(url)
+            base_url=url,
+            headers=headers_with(api_key),
+            timeout=timeout_seconds,
+            transport=transport,
+            trust_env=not is_loopback(url),
         )
 
     def __enter__(self) -> Self:
@@ -119,6 +135,20 @@ class Client:
             JobFailedError: it ended without success, with ``raise_on_failure=True``.
         """
         return self._run(plans.wait(job_id, **options))
+
+    def create_key(
+        self, name: str, *, scopes: Sequence[Scope] = USER_SCOPES, expires_in_seconds: float | None = None
+    ) -> CreatedKey:
+        """Make a key of your own tenant; its ``token`` is shown this once. Needs the scope ``admin``."""
+        return self._run(plans.once(calls.create_key(name, scopes, expires_in_seconds)))
+
+    def keys(self) -> list[ApiKeyView]:
+        """Return your tenant's keys, oldest first. Needs the scope ``admin``."""
+        return self._run(plans.ask(calls.keys())).data
+
+    def revoke_key(self, key_id: str) -> ApiKeyView:
+        """Close a key of your tenant for good. Needs the scope ``admin``."""
+        return self._run(plans.ask(calls.revoke_key(key_id)))
 
     def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
         """Load a job's program (or a bundle's) with plain DSPy; needs ``dspy``, and unpickling runs code.

@@ -10,18 +10,31 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from dspy_service.client.answers import ArtifactAnswer, EventPage, Health, JobDetail, JobSummary, Submitted
+from dspy_service.client.answers import (
+    ApiKeyView,
+    ArtifactAnswer,
+    CreatedKey,
+    EventPage,
+    Health,
+    JobDetail,
+    JobSummary,
+    KeyList,
+    Submitted,
+)
 from dspy_service.client.errors import (
     ApiError,
+    NotAllowedError,
     NotYetError,
     RequestRejectedError,
     ServiceUnavailableError,
     SubmissionError,
+    TooManyRequestsError,
     UnexpectedAnswerError,
     UnknownJobError,
 )
 from dspy_service.domain.errors import FieldProblem
 from dspy_service.domain.events import LogEntry
+from dspy_service.domain.keys import Scope
 
 T_co = TypeVar("T_co", covariant=True)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -29,6 +42,9 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 _REJECTED = {400: RequestRejectedError, 413: RequestRejectedError, 422: RequestRejectedError}
 _ERRORS: Mapping[int, type[ApiError]] = {
     **_REJECTED,
+    401: NotAllowedError,
+    403: NotAllowedError,
+    429: TooManyRequestsError,
     404: UnknownJobError,
     409: NotYetError,
     502: ServiceUnavailableError,
@@ -48,7 +64,7 @@ class Parse(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Call(Generic[T_co]):
-    """One request and how to read its answer. Every call may be sent again: GETs, and a POST with its own key."""
+    """One request and how to read its answer. Every call may be sent again, except the making of a key."""
 
     method: str
     path: str
@@ -117,6 +133,23 @@ def artifact(job_id: str) -> Call[ArtifactAnswer]:
 def events(job_id: str, *, after: int, limit: int) -> Call[EventPage]:
     """Ask for a page of events with ``seq > after``."""
     return Call("GET", _job_path(job_id, "/events"), _model(EventPage), params={"after": after, "limit": limit})
+
+
+def create_key(name: str, scopes: Sequence[Scope], expires_in_seconds: float | None) -> Call[CreatedKey]:
+    """Make an API key."""
+    body = {"name": name, "scopes": list(scopes), "expires_in_seconds": expires_in_seconds}
+    headers = {"Content-Type": "application/json"}
+    return Call("POST", "/keys", _model(CreatedKey), content=json.dumps(body).encode(), headers=headers)
+
+
+def keys() -> Call[KeyList]:
+    """Ask for all API keys of the tenant."""
+    return Call("GET", "/keys", _model(KeyList))
+
+
+def revoke_key(key_id: str) -> Call[ApiKeyView]:
+    """Close an API key."""
+    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", _model(ApiKeyView))
 
 
 def _job_path(job_id: str, suffix: str = "") -> str:

@@ -10,8 +10,10 @@
     ├── UnexpectedAnswerError    something answers, but not this service
     ├── ApiError                 the service said no; ``code``, ``detail``, ``request_id``, ``problems``
     │   ├── RequestRejectedError     400, 413 or 422: change the request
+    │   ├── NotAllowedError          401 or 403: no API key, one that opens nothing, or one without the scope
     │   ├── UnknownJobError          404: no such job or artifact
     │   ├── NotYetError              409: the job's state forbids it
+    │   ├── TooManyRequestsError     429: too often, or too many unfinished jobs
     │   └── ServiceUnavailableError  502, 503 or 504: try again later
     ├── WaitTimeoutError         the job still runs after the time that ``wait`` was given
     ├── JobFailedError           the job ended ``failed`` or ``cancelled``; carries the user's traceback
@@ -93,6 +95,14 @@ class ApiError(ClientError):
 
 class RequestRejectedError(ApiError):
     """The request itself is wrong (400, 413 or 422); sending it again changes nothing."""
+
+
+class NotAllowedError(ApiError):
+    """The service wants an API key (401), or another one (403); see ``api_key`` of the client."""
+
+
+class TooManyRequestsError(ApiError):
+    """Too many requests, or too many jobs that have not ended (429)."""
 
 
 class UnknownJobError(ApiError):

@@ -48,6 +48,11 @@ def ask(call: Call[T]) -> Plan[T]:
     return _conclude(call, (yield call))
 
 
+def once(call: Call[T]) -> Plan[T]:
+    """Send one call once: for what must not happen twice when only its answer was lost. Raises as ``ask`` does."""
+    return _conclude(call, (yield call))
+
+
 def _conclude(call: Call[T], reply: Reply) -> T:
     if isinstance(reply, httpx.Response):
         return call.read(reply)

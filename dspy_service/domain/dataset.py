@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
+import pydantic_core
+from pydantic import JsonValue
+
 from dspy_service.domain.errors import FieldProblem, InvalidRequestError, UnsupportedRequestError
 from dspy_service.domain.result import SplitCounts
 from dspy_service.domain.sources import SignatureFacts
 from dspy_service.domain.spec import ColumnMapping, Row
 
 _MAPPING = "column_mapping"
+_MOST_BYTES_PER_CHARACTER = 4  # of UTF-8
 
 
-def check_rows(rows: Sequence[Row], *, max_rows: int) -> None:
-    """Refuse too many rows, and rows without a single column.
+def check_rows(rows: Sequence[Row], *, max_rows: int, max_row_keys: int, max_field_bytes: int) -> None:
+    """Refuse too many rows, rows without a column or with too many, and values that are too large.
 
     Raises:
-        InvalidRequestError: names each of the first few empty rows.
+        InvalidRequestError: names each of the first few empty rows, else the first row or value that is too large.
     """
     if len(rows) > max_rows:
         raise InvalidRequestError.of("dataset", f"has {len(rows)} rows; at most {max_rows} are accepted")
@@ -22,6 +26,22 @@ def check_rows(rows: Sequence[Row], *, max_rows: int) -> None:
     if empty:
         message = "is an empty object; every row needs the mapped columns"
         raise InvalidRequestError([FieldProblem(field=f"dataset.{index}", message=message) for index in empty[:10]])
+    for index, row in enumerate(rows):
+        if len(row) > max_row_keys:
+            message = f"has {len(row)} columns; at most {max_row_keys} are accepted"
+            raise InvalidRequestError.of(f"dataset.{index}", message)
+        for column, value in row.items():
+            if _is_larger(value, max_field_bytes):
+                message = f"is larger than {max_field_bytes} bytes; send shorter values"
+                raise InvalidRequestError.of(f"dataset.{index}.{column[:100]}", message)
+
+
+def _is_larger(value: JsonValue, max_bytes: int) -> bool:
+    if isinstance(value, str):
+        return len(value) * _MOST_BYTES_PER_CHARACTER > max_bytes and len(value.encode()) > max_bytes
+    if isinstance(value, list | dict):
+        return len(pydantic_core.to_json(value)) > max_bytes
+    return False
 
 
 def resolve_mapping(asked: ColumnMapping | Mapping[str, str], signature: SignatureFacts) -> ColumnMapping:

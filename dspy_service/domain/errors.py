@@ -6,14 +6,23 @@
     ├── InvalidRequestError        the payload is malformed; a list of fields and sentences
     ├── UnsupportedRequestError    well-formed, but asks for something we do not offer
     ├── PayloadTooLargeError       a size cap was passed
+    ├── UnauthenticatedError       no API key, or one that opens nothing
+    ├── ForbiddenError             known, but not for this; also: not from there
+    │   └── ScopeMissingError
+    ├── TooManyRequestsError       slow down
+    │   ├── RateLimitedError
+    │   └── QuotaExceededError
     ├── NotFoundError              no such job, or none that this tenant may see
     │   ├── JobNotFoundError
     │   ├── ArtifactNotFoundError
+    │   ├── KeyNotFoundError
     │   └── FileNotStoredError     a name in the artifact store that holds nothing
     ├── ConflictError              must wait, or came too late
     │   ├── JobNotFinishedError
     │   └── IdempotencyConflictError
     ├── LeaseLostError             another worker owns the job now
+    ├── ArtifactCorruptError       a stored file is not what the service wrote
+    ├── SandboxUnavailableError    no live worker confines submitted code as well as it must
     ├── StoreUnavailableError      Redis or the artifact store does not answer
     ├── ConfigurationError         the operator's settings cannot work
     ├── ProtocolError              a peer sent bytes that are not our frames
@@ -22,6 +31,7 @@
 Each class has a stable ``code`` that clients may match on. Only ``api/errors.py`` knows HTTP statuses.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -79,6 +89,60 @@ class PayloadTooLargeError(ServiceError):
         self.max_bytes = max_bytes
 
 
+class UnauthenticatedError(ServiceError):
+    """No API key, or one that opens nothing; ``reason`` says which, as half a sentence."""
+
+    code = "unauthenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This service needs an API key ({reason}); send it as `Authorization: Bearer dsk_…`.")
+        self.reason = reason
+
+
+class ForbiddenError(ServiceError):
+    """The request is understood and refused, whoever sends it."""
+
+    code = "forbidden"
+
+
+class ScopeMissingError(ForbiddenError):
+    """The key is good, but not for this."""
+
+    code = "scope_missing"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This API key has no scope {scope!r}; ask an admin for a key that has it.")
+        self.scope = scope
+
+
+class TooManyRequestsError(ServiceError):
+    """The caller has had its share for now."""
+
+    code = "too_many_requests"
+
+
+class RateLimitedError(TooManyRequestsError):
+    """Too many requests within a minute."""
+
+    code = "rate_limited"
+
+    def __init__(self, per_minute: int, retry_after_seconds: float) -> None:
+        seconds = max(1, math.ceil(retry_after_seconds))
+        super().__init__(f"More than {per_minute} requests within a minute; try again in {seconds} s.")
+        self.per_minute = per_minute
+        self.retry_after_seconds = seconds
+
+
+class QuotaExceededError(TooManyRequestsError):
+    """The tenant has as many unfinished jobs as it may have."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, max_live_jobs: int) -> None:
+        super().__init__(f"{max_live_jobs} of your jobs have not ended, which is the most; wait for one of them.")
+        self.max_live_jobs = max_live_jobs
+
+
 class NotFoundError(ServiceError):
     """There is no such thing, or none that this tenant may see."""
 
@@ -104,6 +168,16 @@ class ArtifactNotFoundError(NotFoundError):
         super().__init__(f"Job {job_id!r} is {status} and has no artifact; its logs say why.")
         self.job_id = job_id
         self.status = status
+
+
+class KeyNotFoundError(NotFoundError):
+    """The tenant has no API key with this id."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no API key {key_id!r}; take the id from GET /keys, without the secret.")
+        self.key_id = key_id
 
 
 class FileNotStoredError(NotFoundError):
@@ -154,15 +228,48 @@ class LeaseLostError(ServiceError):
         self.fence = fence
 
 
+class ArtifactCorruptError(ServiceError):
+    """A stored file is missing its signature, was changed, or belongs to another job; nothing of it was read.
+
+    Args:
+        path: In the artifact store.
+        reason: What is wrong, as half a sentence for the operator's log; never a part of the content.
+    """
+
+    code = "artifact_corrupt"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path!r} is not what this service stored ({reason}), so nothing of it is used; "
+            "restore it from a backup, or run the job again."
+        )
+        self.path = path
+        self.reason = reason
+
+
+class SandboxUnavailableError(ServiceError):
+    """Every live worker is below the operator's minimum; nothing was accepted."""
+
+    code = "sandbox_unavailable"
+
+    def __init__(self, minimum: str, level: str, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"No live worker reaches sandbox level {minimum}, only {level}, so submitted code is not run. "
+            f"{' '.join(missing)} Run a worker where {minimum} is available, or let the operator accept less with "
+            f"DSPY_SERVICE_SANDBOX_MIN_LEVEL={level}."
+        )
+        self.minimum = minimum
+        self.level = level
+        self.missing = tuple(missing)
+
+
 class StoreUnavailableError(ServiceError):
     """Redis or the artifact store does not answer; whether it heard us is not known."""
 
     code = "store_unavailable"
 
     def __init__(self, what: str) -> None:
-        super().__init__(
-            f"The {what} does not answer. Try again soon; an Idempotency-Key keeps jobs from being doubled."
-        )
+        super().__init__(f"The {what} does not answer. Try again soon; an Idempotency-Key prevents doubled jobs.")
         self.what = what
 
 

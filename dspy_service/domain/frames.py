@@ -8,7 +8,8 @@ direction              ``t``        fields
 to runner              ``spec``     ``job_id``; ``spec`` (a JobSpec); ``module`` (a ModuleEntry); ``optimizer`` (an
                                     OptimizerEntry); ``roles`` {role: {``model``, ``temperature``, ``max_tokens``,
                                     ``top_p``, ``model_type``, ``extra``, ``capabilities`` {``function_calling``,
-                                    ``reasoning``, ``response_schema``, ``params``}}}; ``num_threads``
+                                    ``reasoning``, ``response_schema``, ``params``}}}; ``num_threads``;
+                                    ``caps`` {``frame_bytes``, ``log_bytes``, ``output_bytes``}: what is beyond is lost
 to runner              ``rows``     ``rows``: a list; ``last``: bool. Frames of at most 1 MiB
 to runner              ``answer``   ``id``; ``response`` (lm15 dict) or ``error`` {``kind`` (a ModelErrorKind),
                                     ``message``, ``model``, ``retry_after_seconds``}
@@ -25,6 +26,7 @@ to supervisor          ``failure``  ``failure``: a Failure; ``partial``: a Runne
 A closed socket ends the runner at once. Fields that a role leaves out are null.
 """
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -38,11 +40,12 @@ CHUNK_BYTES = 768 * 1024
 """Of raw bytes in one ``blob`` frame: base64 makes it 1 MiB."""
 
 _LENGTH = struct.Struct("!I")
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # one that never ends too, so that it takes one pass
 
 Frame = dict[str, Any]
 
 
-def encode(frame: Mapping[str, Any]) -> bytes:
+def encode(frame: Mapping[str, Any], *, max_frame_bytes: int = MAX_FRAME_BYTES) -> bytes:
     """Return the bytes of one frame.
 
     Raises:
@@ -53,8 +56,8 @@ def encode(frame: Mapping[str, Any]) -> bytes:
     except (pydantic_core.PydanticSerializationError, UnicodeEncodeError) as error:
         message = f"A {frame.get('t')!r} frame is not JSON: {error}"
         raise ProtocolError(message) from error
-    if len(body) > MAX_FRAME_BYTES:
-        message = f"A {frame.get('t')!r} frame of {len(body)} bytes is larger than {MAX_FRAME_BYTES}."
+    if len(body) > max_frame_bytes:
+        message = f"A {frame.get('t')!r} frame of {len(body)} bytes is larger than {max_frame_bytes}."
         raise ProtocolError(message)
     return pack(body)
 
@@ -65,10 +68,16 @@ def pack(body: bytes) -> bytes:
 
 
 class FrameReader:
-    """Collects received bytes and gives the frames that are complete."""
+    """Collects received bytes and gives the frames that are complete.
 
-    def __init__(self, *, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+    Args:
+        max_frame_bytes: A longer frame breaks the protocol as soon as its length is known.
+        max_values: So does one whose JSON is made of more values than this, before any of them is made; None: any.
+    """
+
+    def __init__(self, *, max_frame_bytes: int = MAX_FRAME_BYTES, max_values: int | None = None) -> None:
         self._max_frame_bytes = max_frame_bytes
+        self._max_values = max_values
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
@@ -78,21 +87,26 @@ class FrameReader:
             ProtocolError: for a length over the cap, or a body that is not a JSON object with a ``t``.
         """
         self._buffer += data
-        start = 0
-        try:
-            while len(self._buffer) - start >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(self._buffer, start)
-                if length > self._max_frame_bytes:
-                    message = f"A frame announces {length} bytes; at most {self._max_frame_bytes} are allowed."
-                    raise ProtocolError(message)
-                end = start + _LENGTH.size + length
-                if len(self._buffer) < end:
-                    break
-                body = bytes(self._buffer[start + _LENGTH.size : end])
-                start = end
-                yield _decode(body)
-        finally:
-            del self._buffer[:start]
+        while (body := self._next_body()) is not None:
+            if self._max_values is not None:
+                refuse_many_values(body, max_values=self._max_values)
+            frame = _decode(body)
+            del body  # a large frame need not be there twice while it is dealt with
+            yield frame
+
+    def _next_body(self) -> bytearray | None:
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > self._max_frame_bytes:
+            message = f"A frame announces {length} bytes; at most {self._max_frame_bytes} are allowed."
+            raise ProtocolError(message)
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        body = self._buffer[_LENGTH.size : end]
+        del self._buffer[:end]  # moves a start mark; the rest is copied only when most of it is gone
+        return body
 
     @property
     def pending_bytes(self) -> int:
@@ -100,7 +114,21 @@ class FrameReader:
         return len(self._buffer)
 
 
-def _decode(body: bytes) -> Frame:
+def refuse_many_values(body: bytes | bytearray, *, max_values: int) -> None:
+    """Refuse JSON that would become too many objects: two bytes of text can cost a hundred of memory.
+
+    Raises:
+        ProtocolError: it holds more values than ``max_values``.
+    """
+    if len(body) <= 2 * max_values:  # a value takes two bytes at least, its comma or bracket included
+        return
+    bare = _STRINGS.sub(b"", body)
+    if sum(bare.count(mark) for mark in (b",", b"[", b"{")) >= max_values:
+        message = f"A frame holds more than {max_values} values."
+        raise ProtocolError(message)
+
+
+def _decode(body: bytes | bytearray) -> Frame:
     try:
         frame = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:

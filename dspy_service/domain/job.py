@@ -162,6 +162,8 @@ class NewJob(Schema):
     idempotency_key: str | None = None
     body_sha256: str = ""
     """Of the request body; tells a replay from a key that was used twice."""
+    max_live_jobs: Annotated[int, Field(ge=0)] = 0
+    """Most jobs of the tenant that have not ended, this one included; 0: any number. Checked, not kept."""
 
 
 class Claim(Schema):

@@ -1,19 +1,17 @@
 """Which language models a client may name, where they may live, and with which options."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from dspy_service.domain.catalogue.entries import Kwarg
 from dspy_service.domain.catalogue.kwargs import check_kwargs
 from dspy_service.domain.errors import UnsupportedRequestError
+from dspy_service.domain.origins import host_of, is_loopback, origin_of
 from dspy_service.domain.spec import ModelSettings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[^\s\x00-\x1f\x7f]+")
 _DEMO_NAME = re.compile(r"demo/in-context(\?[A-Za-z0-9_.,=&-]*)?")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _PENALTY = Kwarg(kind="number", minimum=-2, maximum=2, nullable=True)
 
@@ -85,44 +83,11 @@ class ModelPolicy:
             origin = origin_of(model.base_url or "")
         except ValueError as error:
             raise _refused(field, str(error)) from None
-        if origin in self.allowed_origins or (self.allow_loopback and _is_loopback(origin)):
+        if origin in self.allowed_origins or (self.allow_loopback and is_loopback(host_of(origin))):
             return
         known = ", ".join(sorted(self.allowed_origins)) or "none"
         message = f"{origin} is not an endpoint that this service may call (allowed: {known}); ask its operator"
         raise _refused(field, message)
-
-
-def origin_of(url: str) -> str:
-    """Return ``scheme://host:port`` in lower case, with the port written out.
-
-    Raises:
-        ValueError: the URL is not plain ``http(s)://host[:port][/path]``.
-    """
-    if re.search(r"[\s\\\x00-\x1f\x7f]", url):
-        message = "must not hold spaces, backslashes or control characters"
-        raise ValueError(message)
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        message = f"is not a URL: {error}"
-        raise ValueError(message) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        message = "must look like https://host/v1"
-        raise ValueError(message)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        message = "must not hold a user, a query or a fragment"
-        raise ValueError(message)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port or _DEFAULT_PORTS[parts.scheme]}"
-
-
-def _is_loopback(origin: str) -> bool:
-    host = urlsplit(origin).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _refused(field: str, message: str) -> UnsupportedRequestError:

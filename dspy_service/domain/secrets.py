@@ -15,17 +15,19 @@ _SECRET_NAME = re.compile(
 
 _HARMLESS_NAMES = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 
-_SECRET_VALUE = re.compile(
+SECRET_VALUE = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"sk-[A-Za-z0-9_-]{16,}"  # OpenAI, Anthropic, OpenRouter, DeepSeek
     r"|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}"  # AWS
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}"  # GitHub
     r"|AIza[0-9A-Za-z_-]{30,}"  # Google
     r"|gsk_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}|xai-[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"  # others
+    r"|dsk_[0-9a-f]{16}\.[A-Za-z0-9_-]{20,}"  # ours
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"  # a signed web token
     r")"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
+"""Values of the exact form of a key that somebody gives out."""
 
 _SECRET_PHRASE = re.compile(r"\bBearer\s+[A-Za-z0-9._~+/=-]{8,}|://[^/\s:@]*:[^/\s@]+@|://[^/\s:@]+@", re.IGNORECASE)
 """Only looked for outside of sources and rows, where prose has them too."""
@@ -42,7 +44,7 @@ def names_a_secret(name: str) -> bool:
 
 def looks_like_a_key(text: str) -> bool:
     """Whether the text holds something of the exact form of a provider's key."""
-    return _SECRET_VALUE.search(text) is not None
+    return SECRET_VALUE.search(text) is not None
 
 
 def refuse_secrets(fields: Mapping[str, JsonValue]) -> None:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 MAX_SOURCE_BYTES = 64 * 1024  # parsing 64 KiB takes about 50 ms; 1 MiB takes seconds
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_LENGTH = 128
+MIN_MEMORY_BYTES = 256 * 1024**2  # an idle runner has 90 MiB, a compile peaks at 130
+MIN_THREADS = 24  # the runner's own, and room for an evaluation
 
 Row = dict[str, JsonValue]
 """One dataset record: column name to plain JSON value."""
@@ -90,6 +92,22 @@ class SplitFractions(Schema):
         return self
 
 
+class JobLimits(Schema):
+    """What one job may use. A request may only lower what the operator allows; null leaves that as it is."""
+
+    max_seconds: Annotated[float | None, Field(gt=0, description="Wall time of one attempt.")] = None
+    cpu_seconds: Annotated[float | None, Field(ge=1, description="CPU time, of all threads together.")] = None
+    memory_bytes: Annotated[
+        int | None, Field(ge=MIN_MEMORY_BYTES, description="Resident memory; a program with DSPy alone needs 128 MiB.")
+    ] = None
+    threads: Annotated[
+        int | None, Field(ge=MIN_THREADS, description="Threads at a time; 16 of them are the service's own.")
+    ] = None
+    stall_seconds: Annotated[
+        float | None, Field(ge=1, description="Without progress and without a model call, before the job is ended.")
+    ] = None
+
+
 class JobSpec(Schema):
     """Everything about a job except its rows; immutable once accepted.
 
@@ -142,6 +160,9 @@ class JobSpec(Schema):
     shuffle: Annotated[bool, Field(description="Shuffle the rows before they are split.")] = True
     seed: Annotated[
         int | None, Field(ge=0, lt=2**32, description="Of the shuffle; null: one is drawn, stored and echoed.")
+    ] = None
+    limits: Annotated[
+        JobLimits | None, Field(description="Lower limits for this job than the operator's; null: the operator's.")
     ] = None
     metadata: Annotated[
         dict[

@@ -19,4 +19,6 @@ class WorkerInfo(Schema):
     queues: tuple[str, ...]
     concurrency: Annotated[int, Field(ge=1)]
     sandbox_level: SandboxLevel
+    missing: tuple[str, ...] = ()
+    """What keeps this machine from the next level, as sentences."""
     started_at: datetime

@@ -1,13 +1,15 @@
 """Where the API may listen, checked before anything is started."""
 
-import ipaddress
 import socket
 
 from dspy_service.domain.errors import ConfigurationError
+from dspy_service.domain.origins import is_loopback
+
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens because of this
 
 
 def require_loopback(host: str) -> None:
-    """Refuse any address that others can reach: the service has no API keys yet.
+    """Refuse any address that others can reach, for a service without an API key.
 
     Raises:
         ConfigurationError: ``host`` is not a loopback address.
@@ -15,16 +17,8 @@ def require_loopback(host: str) -> None:
     if not is_loopback(host):
         raise ConfigurationError(
             f"Listening on {host!r} would give everyone who reaches it the use of your models, and no API key exists; "
-            "set DSPY_SERVICE_HOST to 127.0.0.1."
+            "create one with `dspy-service keys create --direct --admin`, or set DSPY_SERVICE_HOST to 127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -63,5 +57,6 @@ def free_port(host: str) -> int:
 
 
 def base_url(host: str, port: int) -> str:
-    """Return the address to type into a browser."""
+    """Return the address to type into a browser; a service on every address answers on loopback too."""
+    host = _LOOPBACK_OF.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,6 +8,9 @@ _PROVIDER_KEY = re.compile(r"(?:_API_KEYS?|_API_TOKEN|_API_SECRET|^HF_TOKEN|^HUG
 """Names under which providers keep their keys. Cloud storage credentials (``AWS_…``) stay: the artifact store needs
 them in both roles."""
 
+CLIENT_KEY_VARIABLE = "DSPY_SERVICE_API_KEY"
+"""A person's own key to a service, which no role of the service needs."""
+
 _WORKER_ENVIRONMENT = {
     "REMAP_SIGTERM": "SIGQUIT",  # Celery's soft shutdown listens to SIGQUIT only
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the price map is otherwise fetched over the network
@@ -35,13 +38,16 @@ def worker_command(queues: Sequence[str], concurrency: int, *, log_level: str) -
 
 
 def api_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return ``inherited`` without provider keys: the API has no use for them and talks to the outside."""
-    return {name: value for name, value in inherited.items() if not is_provider_key(name)}
+    """Return ``inherited`` without keys of anybody's: the API has no use for them and talks to the outside."""
+    return {
+        name: value for name, value in inherited.items() if not is_provider_key(name) and name != CLIENT_KEY_VARIABLE
+    }
 
 
 def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker runs with: everything, since its broker is the one that holds the provider keys."""
-    return {**inherited, **_WORKER_ENVIRONMENT}
+    """Return what a worker runs with: its broker is the one that holds the provider keys."""
+    kept = {name: value for name, value in inherited.items() if name != CLIENT_KEY_VARIABLE}
+    return {**kept, **_WORKER_ENVIRONMENT}
 
 
 def is_provider_key(name: str) -> bool:

@@ -11,7 +11,7 @@ import httpx
 
 from dspy_service.adapters.embedded_valkey import EmbeddedValkey
 from dspy_service.config import Settings
-from dspy_service.domain.errors import ConfigurationError
+from dspy_service.domain.errors import ConfigurationError, SandboxUnavailableError
 from dspy_service.up.binding import base_url, require_free_port, require_loopback
 from dspy_service.up.child import Child
 from dspy_service.up.commands import api_command, api_environment, worker_command, worker_environment
@@ -87,12 +87,12 @@ class Platform:
         settings = self._settings
         if settings.log_level in VERBOSE_LEVELS:
             self._output.release()
-        require_loopback(settings.host)
         require_free_port(settings.host, settings.port)
         if not settings.redis_url:
             self._valkey = EmbeddedValkey.start(settings.data_dir)
             settings = settings.model_copy(update={"redis_url": self._valkey.url})
-        require_store(settings)
+        if not require_store(settings).has_keys:
+            require_loopback(settings.host)
         inherited = {**os.environ, **exported(settings)}
         self._launch(
             "worker",
@@ -121,6 +121,8 @@ class Platform:
                             f"The {child.name} ended with code {child.returncode} while starting "
                             f"(--verbose shows all that it printed): {child.last_words}"
                         )
+                if health.facts.get("error") == SandboxUnavailableError.code:
+                    raise ConfigurationError(str(health.facts.get("detail")))
                 if time.monotonic() > deadline:
                     reason = health.facts.get("detail") or "it does not answer."
                     raise ConfigurationError(f"The API was not ready within {READY_SECONDS:.0f} s: {reason}")
@@ -157,6 +159,7 @@ def exported(settings: Settings) -> dict[str, str]:
         "DSPY_SERVICE_REDIS_URL": settings.redis_url,
         "DSPY_SERVICE_DATA_DIR": str(settings.data_dir),
         "DSPY_SERVICE_ARTIFACTS_URL": settings.artifacts_url,
+        "DSPY_SERVICE_SANDBOX_MIN_LEVEL": settings.sandbox_min_level,
         "DSPY_SERVICE_WORKER_CONCURRENCY": str(settings.worker_concurrency),
         "DSPY_SERVICE_LOG_LEVEL": settings.log_level,
         "PYTHONUNBUFFERED": "1",

@@ -17,10 +17,15 @@ def become_api(*, host: str | None, port: int | None, verbose: bool) -> NoReturn
         ConfigurationError: the settings do not allow it; nothing was started.
     """
     settings = settings_for(host=host, port=port, verbose=verbose)
-    require_loopback(settings.host)
     require_free_port(settings.host, settings.port)
-    require_store(settings)
-    _become(api_command(settings.host, settings.port, log_level=settings.log_level), api_environment(os.environ))
+    if not require_store(settings).has_keys:
+        require_loopback(settings.host)
+    environment = {  # what the command line said, for the process that decides by it whom to admit
+        **api_environment(os.environ),
+        "DSPY_SERVICE_HOST": settings.host,
+        "DSPY_SERVICE_PORT": str(settings.port),
+    }
+    _become(api_command(settings.host, settings.port, log_level=settings.log_level), environment)
 
 
 def become_worker(queues: Sequence[str], concurrency: int | None, *, verbose: bool) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dspy_service.domain.errors import StoreUnavailableError
+from dspy_service.domain.errors import SandboxUnavailableError, StoreUnavailableError
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
 from dspy_service.ports import JobStore
 
@@ -32,12 +32,17 @@ class Health:
             return "The store does not answer; start Redis, or check DSPY_SERVICE_REDIS_URL."
         if not self.live:
             return "No worker is live; start one with `dspy-service worker`."
-        if not self.eligible:
-            return (
-                f"No live worker reaches sandbox level {self.minimum}, only {self.level}; run a worker where it is "
-                "available, or lower DSPY_SERVICE_SANDBOX_MIN_LEVEL."
-            )
-        return None
+        weak = self.too_weak
+        return str(weak) if weak else None
+
+    @property
+    def too_weak(self) -> SandboxUnavailableError | None:
+        """Why live workers may not take a job; None when one may, or there is none."""
+        if not self.live or self.eligible:
+            return None
+        best = max(worker.sandbox_level for worker in self.live)
+        missing = dict.fromkeys(sentence for worker in self.live for sentence in worker.missing)
+        return SandboxUnavailableError(self.minimum, best, tuple(missing))
 
 
 async def check_health(*, jobs: JobStore, minimum: SandboxLevel) -> Health:
@@ -48,3 +53,16 @@ async def check_health(*, jobs: JobStore, minimum: SandboxLevel) -> Health:
     except StoreUnavailableError:
         return Health(store_answers=False, live=(), minimum=minimum)
     return Health(store_answers=True, live=tuple(live), minimum=minimum)
+
+
+async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:
+    """Check that the live workers, if there are any, include one that may run submitted code.
+
+    Without a live worker a job waits for the first; with only weak ones it would wait for ever.
+
+    Raises:
+        SandboxUnavailableError: none may.
+    """
+    weak = Health(store_answers=True, live=tuple(await jobs.live_workers()), minimum=minimum).too_weak
+    if weak is not None:
+        raise weak

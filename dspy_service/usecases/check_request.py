@@ -17,8 +17,11 @@ from dspy_service.domain.models_policy import ModelPolicy
 from dspy_service.domain.result import SplitCounts
 from dspy_service.domain.secrets import refuse_secrets
 from dspy_service.domain.sources import MetricFacts, SignatureFacts, read_sources
-from dspy_service.domain.spec import ColumnMapping, ModelSettings, RunRequest
+from dspy_service.domain.spec import ColumnMapping, JobLimits, ModelSettings, RunRequest
 from dspy_service.domain.splits import split_counts
+from dspy_service.domain.workers import SandboxLevel
+
+NO_LIMITS = JobLimits()
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Rules:
     registry: Registry
     policy: ModelPolicy
     max_rows: int
+    max_row_keys: int = 256
+    max_field_bytes: int = 256 * 1024
+    limits: JobLimits = NO_LIMITS
+    """The most that a job may use."""
+    min_level: SandboxLevel = "L1"
+    """Weakest confinement in which submitted code may run."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class CheckedRequest:
 
 
 async def check_request(request: RunRequest, rules: Rules) -> CheckedRequest:
-    """Check secrets, rows, names, sources, mapping, splits, models and kwargs, in this order.
+    """Check secrets, limits, rows, names, sources, mapping, splits, models and kwargs, in this order.
 
     The sources are parsed in a thread, because 64 KiB of them take about 50 ms.
 
@@ -52,7 +61,13 @@ async def check_request(request: RunRequest, rules: Rules) -> CheckedRequest:
         UnsupportedRequestError: it asks for something that cannot be done as asked.
     """
     refuse_secrets(_where_secrets_hide(request))
-    check_rows(request.dataset, max_rows=rules.max_rows)
+    _check_limits(request.limits, rules.limits)
+    check_rows(
+        request.dataset,
+        max_rows=rules.max_rows,
+        max_row_keys=rules.max_row_keys,
+        max_field_bytes=rules.max_field_bytes,
+    )
     optimizer = rules.registry.optimizer(request.optimizer_name)
     module = rules.registry.module(request.module_name)
     signature, metric = await asyncio.to_thread(
@@ -94,6 +109,15 @@ def _models(request: RunRequest) -> Iterator[tuple[str, ModelSettings]]:
     ):
         if model is not None:
             yield field, model
+
+
+def _check_limits(asked: JobLimits | None, allowed: JobLimits) -> None:
+    """A job may lower the operator's limits, never raise them."""
+    for name in JobLimits.model_fields:
+        wanted, most = getattr(asked, name, None), getattr(allowed, name)
+        if wanted is not None and most is not None and wanted > most:
+            message = f"limits.{name}: {wanted} is more than the {most} that this service allows; ask for less"
+            raise UnsupportedRequestError(message, field=f"limits.{name}")
 
 
 def _check_models(request: RunRequest, optimizer: OptimizerEntry, policy: ModelPolicy) -> None:

@@ -1,6 +1,7 @@
 """Takes one job from its doorbell to its end."""
 
 import asyncio
+import hashlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,13 +10,20 @@ from typing import Final, TypeVar
 
 import pydantic_core
 
-from dspy_service.domain.artifact_paths import published_folder
-from dspy_service.domain.errors import FileNotStoredError, LeaseLostError, ServiceError, StoreUnavailableError
+from dspy_service.domain.artifact_paths import dataset_path, published_folder
+from dspy_service.domain.errors import (
+    ArtifactCorruptError,
+    FileNotStoredError,
+    LeaseLostError,
+    ServiceError,
+    StoreUnavailableError,
+)
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import Claim, Failure, JobStatus, Outcome
 from dspy_service.domain.spec import Row
 from dspy_service.domain.supervision import RunReport
 from dspy_service.ports import ArtifactStore, JobStore, Supervisor
+from dspy_service.usecases.accept_program import accept_program
 from dspy_service.usecases.keep_lease import keep_lease
 from dspy_service.usecases.publish import archive_events, has_program, publish
 
@@ -39,14 +47,15 @@ async def execute(
     jobs: JobStore,
     artifacts: ArtifactStore,
     supervisor: Supervisor,
+    secret_key: bytes,
 ) -> None:
     """Claim the job and see it through; returns at once when there is nothing to take.
 
     The order of effects: claim (fence + 1, leased) → rows from the artifact store → the runner, whose events are
-    appended as they happen → a failure's traceback as an ERROR log → the lease once more, as proof → files into
-    ``<job>/<fence>/``, then into ``<job>/`` → the fenced ``finish`` → the event log moves to ``<job>/events.jsonl``.
-    A crash before ``finish`` leaves a job that another worker may take, and files that it overwrites; a crash after it
-    leaves the event log where it was.
+    appended as they happen → the program's state is accepted, or fails the job → a failure's traceback as an ERROR
+    log → the lease once more, as proof → signed files into ``<job>/<fence>/``, then into ``<job>/`` → the fenced
+    ``finish`` → the event log moves to ``<job>/events.jsonl``, signed too. A crash before ``finish`` leaves a job that
+    another worker may take, and files that it overwrites; a crash after it leaves the event log where it was.
 
     A job that fails is data and raises nothing here. Losing the lease is silent too: the job is another worker's.
 
@@ -58,6 +67,7 @@ async def execute(
         jobs: The records.
         artifacts: The rows, and where files go.
         supervisor: Runs submitted code.
+        secret_key: Signs the files.
 
     Raises:
         StoreUnavailableError: the job could not be claimed; it waits for the next ring.
@@ -81,13 +91,16 @@ async def execute(
                 )
             )
             report = await _supervised(claim, jobs=jobs, artifacts=artifacts, supervisor=supervisor, cancel=cancel)
-            await _end(claim, report, lease_seconds=lease_seconds, jobs=jobs, artifacts=artifacts, level=level)
+            report = accept_program(report)
+            await _end(
+                claim, report, lease_seconds=lease_seconds, jobs=jobs, artifacts=artifacts, secret_key=secret_key
+            )
             keeper.cancel()
             ended = True
     except* LeaseLostError:
         _log.warning("Job %s is another worker's now; this attempt (fence %d) wrote no end.", job_id, claim.fence)
     if ended:
-        await _archive(job_id, jobs=jobs, artifacts=artifacts)
+        await _archive(job_id, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
 
 
 async def _supervised(
@@ -110,13 +123,23 @@ async def _supervised(
 
 
 async def _rows(claim: Claim, artifacts: ArtifactStore) -> Sequence[Row]:
-    data = await _patiently(lambda: artifacts.get(claim.job.dataset_path), patience_seconds=_FILES_PATIENCE_SECONDS)
+    path = claim.job.dataset_path
+    data = await _patiently(lambda: artifacts.get(path), patience_seconds=_FILES_PATIENCE_SECONDS)
+    # The record names what the rows were when it was made.
+    if dataset_path(claim.job.tenant, hashlib.sha256(data).hexdigest()) != path:
+        raise ArtifactCorruptError(path, "its content is not what its name says")
     rows: Sequence[Row] = pydantic_core.from_json(data)
     return rows
 
 
 async def _end(
-    claim: Claim, report: RunReport, *, lease_seconds: float, jobs: JobStore, artifacts: ArtifactStore, level: str
+    claim: Claim,
+    report: RunReport,
+    *,
+    lease_seconds: float,
+    jobs: JobStore,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
 ) -> None:
     """Tell a failure, write the files, and finish."""
     job_id, fence = claim.job.job_id, claim.fence
@@ -130,7 +153,9 @@ async def _end(
         has_artifact=has_program(report),
     )
     try:
-        await _publish(claim, report, lease_seconds=lease_seconds, jobs=jobs, artifacts=artifacts, level=level)
+        await _publish(
+            claim, report, lease_seconds=lease_seconds, jobs=jobs, artifacts=artifacts, secret_key=secret_key
+        )
         await _patiently(lambda: jobs.finish(job_id, fence=fence, outcome=outcome))
     except LeaseLostError:
         raise
@@ -150,7 +175,13 @@ async def _give_up(claim: Claim, message: str, *, jobs: JobStore) -> None:
 
 
 async def _publish(
-    claim: Claim, report: RunReport, *, lease_seconds: float, jobs: JobStore, artifacts: ArtifactStore, level: str
+    claim: Claim,
+    report: RunReport,
+    *,
+    lease_seconds: float,
+    jobs: JobStore,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
 ) -> None:
     """Write the files, each time right after a proof of the lease."""
 
@@ -160,7 +191,7 @@ async def _publish(
 
     async def write() -> None:
         ended_at = await _patiently(proof)
-        await publish(claim, report, ended_at=ended_at, sandbox_level=level, artifacts=artifacts)
+        await publish(claim, report, ended_at=ended_at, artifacts=artifacts, secret_key=secret_key)
 
     await _patiently(write, patience_seconds=_FILES_PATIENCE_SECONDS)
 
@@ -169,7 +200,7 @@ async def _log_failure(claim: Claim, failure: Failure, *, jobs: JobStore) -> Non
     """Log why the job failed, with the user's own traceback."""
     text = failure.traceback or failure.message
     event = NewEvent(type=EventType.LOG, data={"level": "ERROR", "logger": FAILURE_LOGGER, "message": text})
-    await _patiently(lambda: jobs.append(claim.job.job_id, fence=claim.fence, events=[event]))
+    await _patiently(lambda: jobs.append(claim.job.job_id, fence=claim.fence, events=[event], batch="failure"))
 
 
 async def _patiently(effect: Callable[[], Awaitable[T]], *, patience_seconds: float = math.inf) -> T:
@@ -185,9 +216,9 @@ async def _patiently(effect: Callable[[], Awaitable[T]], *, patience_seconds: fl
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _archive(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> None:
+async def _archive(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> None:
     try:
-        await archive_events(job_id, jobs=jobs, artifacts=artifacts)
+        await archive_events(job_id, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
     except StoreUnavailableError:
         _log.warning("The events of job %s stay in the job store for now.", job_id, exc_info=True)
 

@@ -10,6 +10,7 @@ from dspy_service.domain.job import Claim, JobStatus
 from dspy_service.domain.result import StoredResult
 from dspy_service.domain.supervision import RunReport
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.signed_files import write_signed
 
 _EVENTS_PAGE = 2_000
 _DEPENDENCIES = ("python", "dspy", "cloudpickle")
@@ -17,31 +18,38 @@ _DEPENDENCIES = ("python", "dspy", "cloudpickle")
 
 
 async def publish(
-    claim: Claim, report: RunReport, *, ended_at: datetime, sandbox_level: str, artifacts: ArtifactStore
+    claim: Claim,
+    report: RunReport,
+    *,
+    ended_at: datetime,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
 ) -> None:
-    """Write the attempt's own folder, then the same files where readers look.
+    """Write the attempt's own folder, then the same files where readers look; a signed manifest ends each.
 
-    The caller has just renewed its lease: a worker that lost its job never comes here. ``metadata.json`` is written
-    before ``program.pkl`` and ``result.json`` last, so that whoever finds one finds what it refers to.
+    The caller has just renewed its lease: a worker that lost its job never comes here. One that is paused right here,
+    for longer than its lease, may still overwrite what its successor published; the signature names the fence, so that
+    readers refuse it. ``spec.json`` keeps what was asked for, which ``finish`` takes out of the job store.
     """
-    files = _files(claim, report, ended_at=ended_at, sandbox_level=sandbox_level)
+    files = _files(claim, report, ended_at=ended_at)
     job_id = claim.job.job_id
     for folder in (paths.attempt_folder(job_id, claim.fence), paths.published_folder(job_id)):
-        for name, data in files.items():
-            await artifacts.put(paths.file_in(folder, name), data)
+        await write_signed(folder, files, job=claim.job, artifacts=artifacts, secret_key=secret_key)
 
 
-async def archive_events(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> None:
-    """Move an ended job's event log to the artifact store.
+async def archive_events(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> None:
+    """Move an ended job's event log to the artifact store, under a signature of its own.
 
     The file is whole before the log is dropped; a crash in between leaves both, and doing it again is harmless.
     """
+    job = await jobs.get(job_id)
     lines: list[bytes] = []
     after = 0
     while page := await jobs.events(job_id, after=after, limit=_EVENTS_PAGE):
         lines += [event.model_dump_json().encode() + b"\n" for event in page]
         after = page[-1].seq
-    await artifacts.put(paths.file_in(paths.published_folder(job_id), paths.EVENTS), b"".join(lines))
+    log = {paths.EVENTS: b"".join(lines)}
+    await write_signed(paths.published_folder(job_id), log, job=job, artifacts=artifacts, secret_key=secret_key)
     await jobs.drop_events(job_id)
 
 
@@ -50,16 +58,16 @@ def has_program(report: RunReport) -> bool:
     return report.status is not JobStatus.FAILED and paths.PROGRAM_PICKLE in report.files
 
 
-def _files(claim: Claim, report: RunReport, *, ended_at: datetime, sandbox_level: str) -> Mapping[str, bytes]:
-    stored = stored_result(claim, report, ended_at=ended_at, sandbox_level=sandbox_level)
+def _files(claim: Claim, report: RunReport, *, ended_at: datetime) -> Mapping[str, bytes]:
+    stored = stored_result(claim, report, ended_at=ended_at)
     program = {name: report.files[name] for name in (paths.PROGRAM_STATE, paths.PROGRAM_PICKLE) if name in report.files}
     files = {}
     if has_program(report):
         files = {paths.METADATA: _metadata(claim, report, stored), **program}
-    return {**files, paths.RESULT: stored.model_dump_json().encode()}
+    return {**files, paths.SPEC: claim.spec.model_dump_json().encode(), paths.RESULT: stored.model_dump_json().encode()}
 
 
-def stored_result(claim: Claim, report: RunReport, *, ended_at: datetime, sandbox_level: str) -> StoredResult:
+def stored_result(claim: Claim, report: RunReport, *, ended_at: datetime) -> StoredResult:
     """Return ``result.json``: what was measured, and what only the worker knows."""
     job = claim.job
     measured = report.result.model_dump() if report.result is not None else {}
@@ -71,7 +79,7 @@ def stored_result(claim: Claim, report: RunReport, *, ended_at: datetime, sandbo
             "runtime_seconds": _seconds(job.started_at, ended_at),
             "usage": report.usage,
             "termination_reason": report.termination_reason,
-            "sandbox_level": sandbox_level,
+            "sandbox_level": job.sandbox_level,
             "failure": report.failure.model_dump(mode="json") if report.failure is not None else None,
         }
     )

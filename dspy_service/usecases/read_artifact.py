@@ -11,47 +11,49 @@ from dspy_service.domain.job import Job
 from dspy_service.domain.result import ProgramArtifact, StoredResult
 from dspy_service.domain.views import ArtifactView
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.find_job import find_job
+from dspy_service.usecases.signed_files import read_signed, stream_signed
 
 
-async def read_artifact(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> ArtifactView:
+async def read_artifact(
+    job_id: str, *, tenant: str, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes
+) -> ArtifactView:
     """Return the compiled program with its metadata.
 
     Raises:
-        JobNotFoundError: there is no such job.
+        JobNotFoundError: this tenant has no such job.
         JobNotFinishedError: it has not ended.
         ArtifactNotFoundError: it ended without a program.
+        ArtifactCorruptError: what is stored is not what was signed.
     """
-    job = await _ended(job_id, jobs)
+    job = await _ended(job_id, tenant, jobs)
     if not job.has_artifact:
         raise ArtifactNotFoundError(job_id, job.status)
-    program = await read_program(job, artifacts=artifacts)
+    program = await read_program(job, artifacts=artifacts, secret_key=secret_key)
     return ArtifactView(program_artifact_path=program.path, program_artifact=program)
 
 
 async def open_artifact_file(
-    job_id: str, name: str, *, jobs: JobStore, artifacts: ArtifactStore
+    job_id: str, name: str, *, tenant: str, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes
 ) -> AsyncIterator[bytes]:
-    """Find one file of an ended job and return its pieces; the first is read here, so that a missing file is an error.
+    """Find and verify one file of an ended job, and return its pieces.
 
     Raises:
-        JobNotFoundError: there is no such job.
+        JobNotFoundError: this tenant has no such job.
         JobNotFinishedError: it has not ended.
         FileNotStoredError: no such file, or a name that is none of ``PUBLIC_FILES``.
+        ArtifactCorruptError: what is stored is not what was signed.
     """
-    job = await _ended(job_id, jobs)
-    path = paths.file_in(job.result_path or paths.published_folder(job_id), name)
+    job = await _ended(job_id, tenant, jobs)
     if name not in paths.PUBLIC_FILES:
-        raise FileNotStoredError(path)
-    pieces = artifacts.stream(path)
-    first = await anext(pieces, b"")
-    return _chain(first, pieces)
+        raise FileNotStoredError(paths.file_in(paths.published_folder(job_id), name))
+    return await stream_signed(job, name, artifacts=artifacts, secret_key=secret_key)
 
 
-async def read_program(job: Job, *, artifacts: ArtifactStore) -> ProgramArtifact:
-    """Return the program of a job that has one."""
-    folder = job.result_path or paths.published_folder(job.job_id)
-    pickle = await artifacts.get(paths.file_in(folder, paths.PROGRAM_PICKLE))
-    metadata = await artifacts.get(paths.file_in(folder, paths.METADATA))
+async def read_program(job: Job, *, artifacts: ArtifactStore, secret_key: bytes) -> ProgramArtifact:
+    """Return the program of a job that has one; its pickle is opaque bytes here. Raises ArtifactCorruptError."""
+    pickle = await read_signed(job, paths.PROGRAM_PICKLE, artifacts=artifacts, secret_key=secret_key)
+    metadata = await read_signed(job, paths.METADATA, artifacts=artifacts, secret_key=secret_key)
     return ProgramArtifact(
         path=paths.public_artifact_path(job.job_id),
         program_pickle_base64=base64.b64encode(pickle).decode(),
@@ -59,8 +61,12 @@ async def read_program(job: Job, *, artifacts: ArtifactStore) -> ProgramArtifact
     )
 
 
-async def read_result(job: Job, *, artifacts: ArtifactStore) -> StoredResult:
-    """Return what an ended job measured; empty for one that ended before its runner could say anything."""
+async def read_result(job: Job, *, artifacts: ArtifactStore, secret_key: bytes) -> StoredResult:
+    """Return what an ended job measured; empty for one that ended before its runner could say anything.
+
+    Raises:
+        ArtifactCorruptError: what is stored is not what was signed.
+    """
     if job.result_path is None:
         return StoredResult(
             module_name=job.module_name,
@@ -69,17 +75,12 @@ async def read_result(job: Job, *, artifacts: ArtifactStore) -> StoredResult:
             sandbox_level=job.sandbox_level,
             runtime_seconds=job.elapsed_seconds(),
         )
-    return StoredResult.model_validate_json(await artifacts.get(paths.file_in(job.result_path, paths.RESULT)))
+    data = await read_signed(job, paths.RESULT, artifacts=artifacts, secret_key=secret_key)
+    return StoredResult.model_validate_json(data)
 
 
-async def _ended(job_id: str, jobs: JobStore) -> Job:
-    job = await jobs.get(job_id)
+async def _ended(job_id: str, tenant: str, jobs: JobStore) -> Job:
+    job = await find_job(job_id, tenant=tenant, jobs=jobs)
     if not job.status.is_terminal:
         raise JobNotFinishedError(job_id, job.status)
     return job
-
-
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece

@@ -2,15 +2,23 @@
 
 import asyncio
 
-from dspy_service.domain.artifact_paths import EVENTS, file_in, published_folder
+from dspy_service.domain.artifact_paths import EVENTS
 from dspy_service.domain.events import Event
 from dspy_service.domain.job import Job
 from dspy_service.domain.views import EventPage
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.find_job import find_job
+from dspy_service.usecases.signed_files import read_signed
 
 
 async def read_events(
-    job: Job, *, jobs: JobStore, artifacts: ArtifactStore, after: int = 0, limit: int | None = None
+    job: Job,
+    *,
+    jobs: JobStore,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[Event]:
     """Return events with ``seq > after``, oldest first.
 
@@ -21,6 +29,7 @@ async def read_events(
     Raises:
         JobNotFoundError: the job was removed meanwhile.
         FileNotStoredError: the archived log was removed.
+        ArtifactCorruptError: the archived log is not what was signed.
     """
     if not job.events_archived:
         events = await jobs.events(job.job_id, after=after, limit=limit)
@@ -30,7 +39,7 @@ async def read_events(
         job = await jobs.get(job.job_id)
         if not job.events_archived:
             return events
-    archived = await artifacts.get(file_in(published_folder(job.job_id), EVENTS))
+    archived = await read_signed(job, EVENTS, artifacts=artifacts, secret_key=secret_key)
     return await asyncio.to_thread(_parse, archived, after, limit)
 
 
@@ -41,10 +50,17 @@ def _parse(archived: bytes, after: int, limit: int | None) -> list[Event]:
 
 
 async def read_event_page(
-    job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, after: int, limit: int
+    job_id: str,
+    *,
+    tenant: str,
+    jobs: JobStore,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
+    after: int,
+    limit: int,
 ) -> EventPage:
     """Return one page of events. Raises JobNotFoundError."""
-    job = await jobs.get(job_id)
-    events = await read_events(job, jobs=jobs, artifacts=artifacts, after=after, limit=limit + 1)
+    job = await find_job(job_id, tenant=tenant, jobs=jobs)
+    events = await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key, after=after, limit=limit + 1)
     page = events[:limit]
     return EventPage(data=page, has_more=len(events) > limit, last_id=page[-1].seq if page else after)

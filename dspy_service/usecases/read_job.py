@@ -5,37 +5,46 @@ from dspy_service.domain.job import Job
 from dspy_service.domain.result import RunResponse
 from dspy_service.domain.views import JobStatusView, JobSummaryView, view_status, view_summary
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.find_job import find_job
 from dspy_service.usecases.read_artifact import read_program, read_result
 from dspy_service.usecases.read_events import read_events
 
 
-async def read_status(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> JobStatusView:
+async def read_status(
+    job_id: str, *, tenant: str, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes
+) -> JobStatusView:
     """Return the record with all progress events and logs, and the result once the job has ended.
 
     Raises:
-        JobNotFoundError: there is no such job.
+        JobNotFoundError: this tenant has no such job.
     """
-    job = await jobs.get(job_id)
-    events = await read_events(job, jobs=jobs, artifacts=artifacts)
-    result = await _compose_result(job, events, artifacts=artifacts) if job.status.is_terminal else None
+    job = await find_job(job_id, tenant=tenant, jobs=jobs)
+    events = await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
+    result = (
+        await _compose_result(job, events, artifacts=artifacts, secret_key=secret_key)
+        if job.status.is_terminal
+        else None
+    )
     return view_status(job, events, result, await jobs.now())
 
 
-async def read_summary(job_id: str, *, jobs: JobStore) -> JobSummaryView:
+async def read_summary(job_id: str, *, tenant: str, jobs: JobStore) -> JobSummaryView:
     """Return the small view, from the record alone. Raises JobNotFoundError."""
-    return view_summary(await jobs.get(job_id), await jobs.now())
+    return view_summary(await find_job(job_id, tenant=tenant, jobs=jobs), await jobs.now())
 
 
-async def read_logs(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore) -> list[LogEntry]:
+async def read_logs(
+    job_id: str, *, tenant: str, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes
+) -> list[LogEntry]:
     """Return the whole log, oldest first. Raises JobNotFoundError."""
-    job = await jobs.get(job_id)
-    return log_entries(await read_events(job, jobs=jobs, artifacts=artifacts))
+    job = await find_job(job_id, tenant=tenant, jobs=jobs)
+    return log_entries(await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key))
 
 
-async def _compose_result(job: Job, events: list[Event], *, artifacts: ArtifactStore) -> RunResponse:
+async def _compose_result(job: Job, events: list[Event], *, artifacts: ArtifactStore, secret_key: bytes) -> RunResponse:
     """Put the result together from its files and the log; what a failed job does not have is null."""
-    stored = await read_result(job, artifacts=artifacts)
-    program = await read_program(job, artifacts=artifacts) if job.has_artifact else None
+    stored = await read_result(job, artifacts=artifacts, secret_key=secret_key)
+    program = await read_program(job, artifacts=artifacts, secret_key=secret_key) if job.has_artifact else None
     measured = {name: getattr(stored, name) for name in RunResponse.model_fields if name in type(stored).model_fields}
     return RunResponse.model_construct(
         **{

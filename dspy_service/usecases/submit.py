@@ -11,8 +11,10 @@ import uuid_utils
 from dspy_service.domain.artifact_paths import dataset_path
 from dspy_service.domain.errors import InvalidRequestError
 from dspy_service.domain.job import Job, NewJob
+from dspy_service.domain.keys import LOCAL_TENANT
 from dspy_service.domain.spec import Row, RunRequest
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.check_health import require_sandbox
 from dspy_service.usecases.check_request import Rules, check_request
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
@@ -27,7 +29,9 @@ class Submission:
     body_sha256: str
     """Of the bytes that were received; tells a replay from a key that was used twice."""
     idempotency_key: str | None = None
-    tenant: str = "local"
+    tenant: str = LOCAL_TENANT
+    max_live_jobs: int = 0
+    """Of the tenant, this one included; 0: any number."""
 
 
 async def submit(
@@ -50,13 +54,16 @@ async def submit(
         InvalidRequestError: the payload is malformed.
         UnsupportedRequestError: it asks for something that cannot be done as asked.
         IdempotencyConflictError: the key was used with another body.
+        QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended.
+        SandboxUnavailableError: no live worker may run submitted code.
         StoreUnavailableError: nothing was accepted.
     """
     _check_idempotency_key(submission.idempotency_key)
     request = submission.request
     checked = await check_request(request, rules)
+    await require_sandbox(jobs=jobs, minimum=rules.min_level)
     rows = encode_rows(request.dataset)
-    path = dataset_path(hashlib.sha256(rows).hexdigest())
+    path = dataset_path(submission.tenant, hashlib.sha256(rows).hexdigest())
     await datasets.put_new(path, rows)
     new = NewJob(
         job_id=str(uuid_utils.uuid7()),
@@ -66,6 +73,7 @@ async def submit(
         dataset_path=path,
         idempotency_key=submission.idempotency_key,
         body_sha256=submission.body_sha256,
+        max_live_jobs=submission.max_live_jobs,
     )
     return await jobs.create(new)
 

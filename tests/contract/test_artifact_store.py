@@ -5,7 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
+from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
 from dspy_service.domain.errors import ConfigurationError, FileNotStoredError, StoreUnavailableError
@@ -27,6 +29,11 @@ UNSAFE = [
 ]
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    found = [folder, *folder.rglob("*")]
+    return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode) for path in found}
+
+
 class ArtifactContract:
     async def test_a_file_reads_as_it_was_written(self, store: ArtifactStore) -> None:
         data = bytes(range(256)) * 4096
@@ -36,7 +43,6 @@ class ArtifactContract:
         pieces = [piece async for piece in store.stream("job/1/program.pkl")]
         assert await store.get("job/1/program.pkl") == data
         assert b"".join(pieces) == data
-        assert len(pieces) > 1
 
     async def test_an_empty_file_is_a_file(self, store: ArtifactStore) -> None:
         await store.put("job/empty.txt", b"")
@@ -111,45 +117,71 @@ class TestArtifactsInMemory(ArtifactContract):
         return MemoryArtifactStore()
 
 
+class TestArtifactsInABucket(ArtifactContract):
+    @pytest.fixture
+    def store(self) -> ObstoreArtifactStore:
+        return ObstoreArtifactStore(MemoryStore())
+
+
 class TestArtifactsInAFolder(ArtifactContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> ObstoreArtifactStore:
-        return ObstoreArtifactStore(str(tmp_path / "made" / "artifacts"))
+    def folder(self, tmp_path: Path) -> Path:
+        return tmp_path / "made" / "artifacts"
 
-    async def test_the_folder_is_private_and_holds_plain_files(
-        self, store: ObstoreArtifactStore, tmp_path: Path
+    @pytest.fixture
+    def store(self, folder: Path) -> FolderArtifactStore:
+        return FolderArtifactStore(folder)
+
+    async def test_folders_and_files_are_private_and_nothing_else_is_left(
+        self, store: FolderArtifactStore, folder: Path
     ) -> None:
         await store.put("job/metadata.json", b"{}")
+        await store.put("job/metadata.json", b"{}")
+        await store.put_new("job/rows.json", b"[]")
+        await store.put_new("job/rows.json", b"[]")
 
-        folder = tmp_path / "made" / "artifacts"
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert modes_in(folder) == {".": 0o700, "job": 0o700, "job/metadata.json": 0o600, "job/rows.json": 0o600}
         assert (folder / "job" / "metadata.json").read_bytes() == b"{}"
-        assert [path for path in folder.rglob("*") if path.is_file()] == [folder / "job" / "metadata.json"]
+
+    async def test_a_large_file_is_never_in_memory_as_a_whole(self, store: FolderArtifactStore) -> None:
+        await store.put("program.pkl", bytes(1 << 20))
+
+        assert max([len(piece) async for piece in store.stream("program.pkl")]) <= 256 * 1024
 
     async def test_a_folder_that_cannot_be_written_is_unavailable(
-        self, store: ObstoreArtifactStore, tmp_path: Path
+        self, store: FolderArtifactStore, folder: Path
     ) -> None:
-        (tmp_path / "made" / "artifacts" / "job").write_text("a file where a folder should be")
+        (folder / "job").write_text("a file where a folder should be")
 
         with pytest.raises(StoreUnavailableError):
             await store.put("job/metadata.json", b"{}")
+        with pytest.raises(FileNotStoredError):
+            await store.get("job/metadata.json")
+
+    async def test_the_operator_may_reach_the_folder_through_a_link(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(folder.parent)
+        await FolderArtifactStore(folder).put("b", b"x")
+
+        await FolderArtifactStore(tmp_path / "link" / "artifacts").put("a", b"x")
+
+        assert (folder / "a").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "s3://", "http://localhost/x"])
 def test_an_address_that_is_no_store_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DSPY_SERVICE_ARTIFACTS_URL"):
-        ObstoreArtifactStore(url)
+        ObstoreArtifactStore.at(url)
 
 
 def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ConfigurationError, match="choose another folder"):
-        ObstoreArtifactStore(str(tmp_path / "file" / "artifacts"))
+        FolderArtifactStore(tmp_path / "file" / "artifacts")
 
 
 def test_a_bucket_opens_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
 
     for url in ("s3://bucket/prefix", "gs://bucket/prefix", "az://container/prefix"):
-        assert ObstoreArtifactStore(url)
+        assert ObstoreArtifactStore.at(url)

@@ -11,7 +11,9 @@ from tests.support.job_samples import a_new_job
 
 
 async def test_a_job_can_be_stored_and_rung_for(redis_url: str, tmp_path: Path) -> None:
-    settings = Settings(_env_file=None, redis_url=redis_url, artifacts_url=str(tmp_path / "artifacts"))
+    settings = Settings(
+        _env_file=None, redis_url=redis_url, data_dir=tmp_path / "data", artifacts_url=str(tmp_path / "artifacts")
+    )
 
     async with open_services(settings) as services:
         job, _ = await services.jobs.create(a_new_job())

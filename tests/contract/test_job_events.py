@@ -53,6 +53,19 @@ class EventsContract:
         assert last == 3
         assert (await backend.store.get(job_id)).message == "soon"
 
+    async def test_a_batch_that_comes_again_changes_nothing(self, backend: Backend) -> None:
+        job_id = (await running(backend.store)).job.job_id
+        await backend.store.append(job_id, fence=1, events=[a_log("unnamed")])
+        first = await backend.store.append(job_id, fence=1, events=[a_log("one")], message="one", batch="1")
+
+        again = await backend.store.append(job_id, fence=1, events=[a_log("one")], message="changed", batch="1")
+        second = await backend.store.append(job_id, fence=1, events=[a_log("two")], batch="2")
+
+        told = [event.data["message"] for event in (await backend.store.events(job_id))[3:]]
+        assert told == ["unnamed", "one", "two"]
+        assert (first, again, second) == (5, 5, 6)
+        assert (await backend.store.get(job_id)).message == "one"
+
     async def test_events_are_read_by_number(self, backend: Backend) -> None:
         job_id = (await running(backend.store)).job.job_id
         await backend.store.append(job_id, fence=1, events=[a_log(str(n)) for n in range(2500)])

@@ -55,9 +55,9 @@ def container(service: str, redis_url: str, folder: Path, *, port: int = 0, **va
     """Run a service's command with its image's environment, on loopback and a free port."""
     at = {"8000": str(port), "5555": str(port), "0.0.0.0": "127.0.0.1"} if port else {}  # noqa: S104 - replaced
     environment = plain_environment(
-        **{name: value for name, value in SERVICES[service]["environment"].items() if value and "HOST" in name},
         DSPY_SERVICE_REDIS_URL=redis_url,
         DSPY_SERVICE_ARTIFACTS_URL=str(folder / "artifacts"),
+        DSPY_SERVICE_DATA_DIR=str(folder / "data"),
         PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
         **variables,
     )
@@ -71,14 +71,23 @@ def test_api_and_worker_start_become_ready_and_stop(redis_url: str, folder: Path
     with container("api", redis_url, folder, port=port) as api, container("worker", redis_url, folder) as worker:
         api.wait_until_ready()
         health = httpx.get(f"{api.base_url}/health", trust_env=False).json()
-        from_a_container = httpx.get(f"{api.base_url}/health", headers={"host": "api:8000"}, trust_env=False)
+        from_elsewhere = httpx.get(f"{api.base_url}/jobs/x", headers={"host": "api:8000"}, trust_env=False)
         worker.stop(signal.SIGTERM)
         api.stop(signal.SIGTERM)
 
-        assert from_a_container.status_code == httpx.codes.FORBIDDEN
+        assert from_elsewhere.status_code == httpx.codes.FORBIDDEN
         assert health["workers"]["live"] == 1
         assert health["workers"]["concurrency"] == 1
         assert "Traceback" not in worker.output + api.output
+
+
+def test_the_api_waits_for_a_first_key_before_it_listens_beyond_loopback(redis_url: str, folder: Path) -> None:
+    with container("api", redis_url, folder) as api:
+        code = api.wait()
+
+    assert code == 1
+    assert "keys create --direct" in api.output
+    assert len(api.output.splitlines()) == 1
 
 
 def test_a_stopped_worker_is_missed_at_once(redis_url: str, folder: Path) -> None:

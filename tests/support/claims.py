@@ -1,19 +1,22 @@
 """Claimed jobs in an in-memory store."""
 
+import hashlib
 from typing import Any
 
 from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.domain.artifact_paths import dataset_path
 from dspy_service.domain.events import EventType
 from dspy_service.domain.job import Claim, NewJob
 from dspy_service.domain.spec import JobSpec
-from tests.support.lm_calls import spec
+from tests.support.lm_calls import rows_json, spec
 
 JOB_ID = "01890000-0000-7000-8000-000000000001"
-DATASET = "datasets/rows.json"
+DATASET = dataset_path("local", hashlib.sha256(rows_json(4)).hexdigest())
+"""Where four rows stand."""
 
 
-def new_job(job_spec: JobSpec | None = None) -> NewJob:
-    return NewJob(job_id=JOB_ID, tenant="local", spec=job_spec or spec(), dataset_rows=10, dataset_path=DATASET)
+def new_job(job_spec: JobSpec | None = None, *, dataset: str = DATASET) -> NewJob:
+    return NewJob(job_id=JOB_ID, tenant="local", spec=job_spec or spec(), dataset_rows=10, dataset_path=dataset)
 
 
 async def claimed(job_spec: JobSpec | None = None) -> tuple[MemoryJobStore, Claim]:

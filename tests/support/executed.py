@@ -1,7 +1,6 @@
 """``execute`` over in-memory stores and a scripted supervisor."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ from dspy_service.ports import JobStore
 from dspy_service.usecases.execute import execute
 from tests.support.claims import DATASET, JOB_ID, new_job
 from tests.support.lm_calls import rows_json
+from tests.support.program_files import program_files
+from tests.support.signed import SECRET_KEY
 
 During = Callable[[Claim, Any, asyncio.Event], Awaitable[None]]
 
@@ -31,7 +32,7 @@ SUCCESS = RunReport(
         optimized_test_metric=0.75,
         versions={"python": "3.11.7", "dspy": "3.4.1", "gepa": "0.1.4"},
     ),
-    files={"program.pkl": b"pickle", "program.json": b"{}", "metadata.json": json.dumps(_METADATA).encode()},
+    files=program_files(metadata=_METADATA),
 )
 
 
@@ -74,7 +75,9 @@ async def execute_job(
         await jobs.create(new_job())
         await artifacts.put(DATASET, rows_json(4))
     times = {"lease_seconds": 30.0, "heartbeat_seconds": 0.01, **times}
-    await execute(JOB_ID, owner="w1", jobs=jobs, artifacts=artifacts, supervisor=supervisor, **times)
+    await execute(
+        JOB_ID, owner="w1", jobs=jobs, artifacts=artifacts, supervisor=supervisor, secret_key=SECRET_KEY, **times
+    )
     return jobs, artifacts
 
 

@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workers.sandbox.confine import confine
+from workers.sandbox.confine import harden
+from workers.sandbox.plan import Plan
 
 
 def _try_to_write(folder: str) -> str:
@@ -52,7 +53,7 @@ if __name__ == "__main__":
         "hash_seed": os.environ.get("PYTHONHASHSEED"),
     }
     writable = tempfile.gettempdir()  # found by writing to it, so before
-    seen["applied"] = confine("L1", parent_pid=int(sys.argv[3]))
+    seen["applied"] = harden(Plan.from_json(sys.argv[2]))
     seen["written_file"] = _try_to_write(writable)
     seen["largest_allocation"] = _try_to_allocate() if sys.platform == "linux" else "not tried"
     print(json.dumps(seen))  # noqa: T201  # how the test reads it

@@ -67,7 +67,7 @@ class ScriptedChild:
     """Looks like ``workers.sandbox.launch.Child`` to a session."""
 
     level: SandboxLevel = "L1"
-    pid = 4242
+    pid = 2**22 + 1  # beyond what the kernel gives out: nobody's
     process = SimpleNamespace(stdout=None, stderr=None)
 
     def __init__(self, script: Script) -> None:

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
-from dspy_service.domain.artifact_paths import EVENTS, METADATA, PROGRAM_PICKLE, RESULT, file_in
+from dspy_service.domain.artifact_paths import EVENTS, METADATA, PROGRAM_PICKLE, RESULT
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import JobStatus, Outcome
 from dspy_service.domain.result import SplitCounts, StoredResult
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
+from tests.support.signed import put_signed
 
 PICKLE = b"\x80\x05pickled"
 EVENTS_OF_A_RUN = [
@@ -35,7 +36,9 @@ async def start(jobs: MemoryJobStore, job_id: str) -> int:
     return claim.fence
 
 
-async def succeed(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str, fence: int) -> None:
+async def succeed(
+    jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str, fence: int, *, pickle: bytes = PICKLE
+) -> None:
     """Publish the files and end the job."""
     result = StoredResult(
         module_name="predict",
@@ -49,9 +52,12 @@ async def succeed(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: 
         sandbox_level="L1",
         versions={"dspy": "3.4.1"},
     )
-    await artifacts.put(file_in(job_id, RESULT), result.model_dump_json().encode())
-    await artifacts.put(file_in(job_id, PROGRAM_PICKLE), PICKLE)
-    await artifacts.put(file_in(job_id, METADATA), json.dumps({"dependency_versions": {"dspy": "3.4"}}).encode())
+    files = {
+        RESULT: result.model_dump_json().encode(),
+        PROGRAM_PICKLE: pickle,
+        METADATA: json.dumps({"dependency_versions": {"dspy": "3.4"}}).encode(),
+    }
+    await put_signed(await jobs.get(job_id), files, artifacts)
     await end(jobs, job_id, fence, status=JobStatus.SUCCESS, reason="completed", folder=job_id)
 
 
@@ -74,7 +80,7 @@ async def end(jobs: MemoryJobStore, job_id: str, fence: int, *, status: Any, rea
 async def archive(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str) -> None:
     """Move the event log to the artifact store."""
     lines = [event.model_dump_json() for event in await jobs.events(job_id)]
-    await artifacts.put(file_in(job_id, EVENTS), "\n".join(lines).encode())
+    await put_signed(await jobs.get(job_id), {EVENTS: "\n".join(lines).encode()}, artifacts)
     await jobs.drop_events(job_id)
 
 

@@ -23,7 +23,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert (settings.host, settings.port, settings.redis_url) == ("127.0.0.1", 8000, "")
     assert (settings.data_dir, settings.artifacts_url) == (Path("data"), "artifacts")
     assert (settings.lease_seconds, settings.heartbeat_seconds, settings.worker_concurrency) == (15, 1, 2)
-    assert settings.sandbox_min_level == "L1"
+    assert settings.sandbox_min_level == "L2"
     assert settings.max_body_bytes == 8 * 1024 * 1024
     assert settings.allowed_base_urls == settings.allowed_models == ()
 
@@ -45,6 +45,18 @@ def test_lists_are_separated_by_commas_and_origins_are_normal(monkeypatch: pytes
 
     assert settings.allowed_base_urls == ("http://llm.example:80", "https://other.example:443")
     assert settings.allowed_models == ("openai/gpt-4o-mini", "demo/in-context")
+
+
+def test_the_key_of_a_client_may_stand_in_the_same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSPY_SERVICE_API_KEY", "dsk_a.b")
+
+    assert not hasattr(load_settings(), "api_key")
+
+
+def test_pages_are_origins_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSPY_SERVICE_CORS_ORIGINS", "https://App.example:443, http://localhost:3000")
+
+    assert load_settings().cors_origins == ("https://app.example", "http://localhost:3000")
 
 
 def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +126,13 @@ def test_the_table_tells_every_setting_with_a_sentence() -> None:
     assert len(rows) == len(Settings.model_fields)
     assert "| `DSPY_SERVICE_PORT` | `8000` | Port that the API listens on. |" in rows
     assert all(row.count("|") == 4 and row.endswith(". |") for row in rows)
+
+
+def test_a_request_may_lower_what_the_settings_allow() -> None:
+    settings = Settings(job_seconds=10, runner_threads=32, stall_seconds=5)
+
+    limits = settings.job_limits
+
+    assert (limits.max_seconds, limits.threads, limits.stall_seconds) == (10, 32, 5)
+    assert (limits.memory_bytes, limits.cpu_seconds) == (2 * 1024**3, 43_200)
+    assert None not in limits.model_dump().values()

@@ -32,8 +32,9 @@ def test_only_loopback_of_the_host_is_published() -> None:
     assert published == {"api": ["127.0.0.1:8000:8000"], "flower": ["127.0.0.1:5555:5555"]}
 
 
-def test_the_api_is_in_open_mode_whatever_address_it_listens_on() -> None:
-    assert environment("api")["DSPY_SERVICE_HOST"] == "127.0.0.1"
+def test_the_api_starts_by_the_command_that_asks_for_a_key_beyond_loopback() -> None:
+    assert SERVICES["api"]["command"] == ["dspy-service", "api", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104 - read, not bound
+    assert "DSPY_SERVICE_HOST" not in environment("api")
 
 
 def test_api_and_worker_read_the_same_further_settings() -> None:
@@ -72,6 +73,8 @@ def test_our_containers_change_nothing_and_gain_nothing(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"] == 1024
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -83,6 +86,7 @@ def test_our_containers_wait_for_a_healthy_redis(name: str) -> None:
 def test_api_and_worker_share_the_artifacts() -> None:
     assert SERVICES["api"]["volumes"] == SERVICES["worker"]["volumes"] == ["data:/data"]
     assert "DSPY_SERVICE_ARTIFACTS_URL=/data/artifacts" in DOCKERFILE
+    assert "DSPY_SERVICE_DATA_DIR=/data" in DOCKERFILE, "and with it the secret key"
 
 
 def test_the_image_runs_as_a_user_who_owns_only_the_data() -> None:

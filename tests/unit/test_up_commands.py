@@ -34,6 +34,12 @@ def test_the_worker_gets_the_provider_keys_and_a_soft_shutdown() -> None:
     assert environment["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
 
 
+def test_a_persons_own_key_reaches_no_role() -> None:
+    inherited = {**INHERITED, "DSPY_SERVICE_API_KEY": "dsk_a.b"}
+
+    assert "DSPY_SERVICE_API_KEY" not in {**api_environment(inherited), **worker_environment(inherited)}
+
+
 @pytest.mark.parametrize(
     "name", ["OPENAI_API_KEY", "openai_api_key", "GEMINI_API_KEY", "HUGGINGFACE_TOKEN", "X_API_KEYS"]
 )

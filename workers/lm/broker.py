@@ -28,6 +28,7 @@ Reply = Callable[[bytes], None]
 """Takes the bytes of one ``answer`` frame; must not block."""
 
 _log: Final = logging.getLogger(__name__)
+_MAX_NUMBER: Final = 2**63
 _MAX_ANSWER_BYTES: Final = MAX_FRAME_BYTES - 1024  # room for the frame's other fields
 
 
@@ -81,12 +82,12 @@ class Broker:
             ProtocolError: the frame cannot be answered, because it has no number.
         """
         number, role = frame.get("id"), frame.get("role")
-        if not isinstance(number, int):
+        if type(number) is not int or not 0 <= number < _MAX_NUMBER:  # a bool is an int too
             raise ProtocolError("An lm frame has no number.")
         if not self._open:
             return  # cancelled: silence holds the runner's threads until they are stopped
         if not isinstance(role, str) or role not in self._models:
-            reply(_frame(number, _failed(refusal(f"This job has no {role!r} model."))))
+            reply(_frame(number, _failed(refusal(f"This job has no {str(role)[:40]!r} model."))))
             return
         try:
             self._take(frame, _Waiter(number, role, reply))
@@ -112,7 +113,10 @@ class Broker:
         if not isinstance(request, dict) or not isinstance(candidate, int):
             raise refusal("An lm frame needs a request and the number of a candidate.")
         model = self._models[waiter.role]
-        key, size = call_key(model.alias, request, rollout, candidate)
+        try:
+            key, size = call_key(model.alias, request, rollout, candidate)
+        except ValueError as error:
+            raise refusal("A request may hold finite numbers only.") from error
         answer = self._journal.get(key)
         if answer is not None:
             self._meters[waiter.role].cached_calls += 1

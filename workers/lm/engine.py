@@ -136,6 +136,8 @@ class MeteredEngine:
                 raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> ModelCallError:
+        if isinstance(error, ModelCallError):  # our own part of the engine has spoken
+            return error
         if type(error) is TimeoutError:  # our own limit; lm15's class is a subclass and speaks for itself
             message = f"The model did not answer within {self._limits.timeout_seconds:g} s."
             return ModelCallError(ModelErrorKind.TIMEOUT, message, model=self._target.alias)

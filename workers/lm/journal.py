@@ -1,6 +1,8 @@
 """Every answer that a job's language models gave, so that no call is paid for twice."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+MAX_BYTES: Final = 64 << 20  # some 30 000 answers
 
 
 class Journal(Protocol):
@@ -19,10 +21,16 @@ class Journal(Protocol):
 
 
 class MemoryJournal:
-    """Lives as long as one attempt."""
+    """Lives as long as one attempt.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: Of answers. Past it new ones are not kept, so that a runner that asks without end cannot fill this
+            process; a call that comes again is then made again.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._answers: dict[str, bytes] = {}
+        self._left = max_bytes
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -33,6 +41,10 @@ class MemoryJournal:
 
     async def put(self, key: str, answer: bytes) -> bytes:
         """See Journal."""
+        if key not in self._answers:
+            if self._left < len(answer):
+                return answer
+            self._left -= len(answer)
         return self._answers.setdefault(key, answer)
 
 

@@ -12,16 +12,25 @@ from typing import Any
 
 
 def call_key(alias: str, request: Mapping[str, Any], rollout_id: object, candidate: int) -> tuple[str, int]:
-    """Return the key, and the size of the request in bytes.
+    """Return the key, and about how much memory the request takes, in bytes.
 
     Args:
         alias: The model's stable name; two endpoints of one model name have two aliases.
         request: As the runner sent it; its own ``model`` does not count.
         rollout_id: What DSPy strips before an engine sees it; any JSON value.
         candidate: Which completion of one LM call this is, from 0.
+
+    Raises:
+        ValueError: the request holds a number that is not finite.
     """
     body = {name: value for name, value in request.items() if name != "model"}
-    canonical = json.dumps(
-        [alias, body, rollout_id, candidate], sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
-    return hashlib.sha256(canonical).hexdigest(), len(canonical)
+    whole = [alias, body, rollout_id, candidate]
+    canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return hashlib.sha256(canonical).hexdigest(), len(canonical) * _bytes_per_letter(canonical)
+
+
+def _bytes_per_letter(canonical: bytes) -> int:
+    """Return how wide Python stores the texts at most: one letter beyond ASCII widens all of its text."""
+    if b"\\ud" in canonical:  # half of a letter beyond the first 65 536, such as an emoji; or Korean, which needs less
+        return 4
+    return 2 if b"\\u" in canonical else 1

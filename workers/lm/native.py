@@ -12,6 +12,7 @@ from dspy.lm15 import AuthError, LM15Error, NotConfiguredError, Request, Respons
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
 from dspy_service.domain.spec import ModelSettings
+from workers.lm.capped_transport import CappedTransport
 from workers.lm.engine import Target
 from workers.lm.environment import ProviderEnvironment
 from workers.lm.provider_errors import missing_key, translate
@@ -42,14 +43,15 @@ class NativeEngine:
         await self._transport.aclose()
 
 
-def native_target(settings: ModelSettings, environment: ProviderEnvironment) -> Target:
+def native_target(settings: ModelSettings, environment: ProviderEnvironment, *, max_answer_bytes: int) -> Target:
     """Return what calls a provider's model, or a model behind a client's own ``base_url``.
 
     Raises:
         ModelCallError: there is no such provider, or the operator has set no key for it.
     """
     model = native_model(settings)
-    transport = StdlibAsyncTransport(
+    transport = CappedTransport(
+        max_answer_bytes=max_answer_bytes,
         trust_env=environment.uses_proxy,
         read_timeout=None,  # the metered engine bounds the whole attempt; each of these would cost a task per call
         write_timeout=None,

@@ -11,6 +11,7 @@ from dspy.lm15 import Request, Response
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
 from dspy_service.domain.spec import ModelSettings
+from workers.lm.capped_transport import MAX_ANSWER_BYTES
 from workers.lm.demo.engine import AsyncDemoEngine
 from workers.lm.demo.options import DemoModelNameError, parse_demo_model
 from workers.lm.engine import Target
@@ -30,10 +31,16 @@ _DEMO_CAPABILITIES: Capabilities = {
 
 
 class ModelRegistry:
-    """All models that this worker can reach: the demo model and whatever its environment has keys for."""
+    """All models that this worker can reach: the demo model and whatever its environment has keys for.
 
-    def __init__(self, environment: ProviderEnvironment) -> None:
+    Args:
+        environment: The keys.
+        max_answer_bytes: Where the reading of a provider's answer stops.
+    """
+
+    def __init__(self, environment: ProviderEnvironment, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._environment = environment
+        self._max_answer_bytes = max_answer_bytes
 
     def target(self, settings: ModelSettings) -> Target:
         """Return what calls a model; call it on the event loop that will.
@@ -43,7 +50,7 @@ class ModelRegistry:
         """
         if is_demo(settings):
             return _demo_target(settings)
-        return native_target(settings, self._environment)
+        return native_target(settings, self._environment, max_answer_bytes=self._max_answer_bytes)
 
     def capabilities(self, settings: ModelSettings) -> Capabilities:
         """Return what a model can do, from DSPy's bundled metadata; no network, no key.

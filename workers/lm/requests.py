@@ -64,7 +64,7 @@ def admit(raw: Mapping[str, Any], *, model: str, max_tokens: int) -> Request:
     try:
         return request_from_dict({**raw, "model": model})
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        message_text = f"The request is not one that a model can be sent: {error!r}"
+        message_text = f"The request is not one that a model can be sent: {repr(error)[:300]}"
         raise refusal(message_text) from error
 
 
@@ -78,7 +78,7 @@ def _only(raw: object, allowed: frozenset[str], what: str) -> None:
         raise refusal(f"A {what} must be an object.")
     unknown = raw.keys() - allowed
     if unknown:
-        raise refusal(f"A {what} may not carry {', '.join(sorted(unknown))}.")
+        raise refusal(f"A {what} may not carry {', '.join(sorted(unknown))[:200]}.")
 
 
 def _objects(raw: object, what: str) -> Iterable[Mapping[str, Any]]:
@@ -90,8 +90,8 @@ def _objects(raw: object, what: str) -> Iterable[Mapping[str, Any]]:
 def _check_config(config: object, max_tokens: int) -> None:
     _only(config, CONFIG_KEYS, "config")
     asked = config.get("max_tokens") if isinstance(config, dict) else None
-    if asked is not None and (not isinstance(asked, int) or asked > max_tokens):
-        raise refusal(f"max_tokens may be at most {max_tokens}.")
+    if asked is not None and (type(asked) is not int or not 0 < asked <= max_tokens):  # a bool is an int too
+        raise refusal(f"max_tokens may be 1 to {max_tokens}, at most {max_tokens}.")
 
 
 def _check_parts(parts: object, *, depth: int) -> None:
@@ -101,7 +101,7 @@ def _check_parts(parts: object, *, depth: int) -> None:
         kind = part.get("type")
         allowed = _PART_KEYS.get(kind) if isinstance(kind, str) else None
         if allowed is None:
-            raise refusal(f"A message may not carry a {kind!r} part.")
+            raise refusal(f"A message may not carry a {str(kind)[:40]!r} part.")
         _only(part, allowed, f"{kind} part")
         if kind in _MEDIA_PARTS:
             _check_url(part.get("url"))

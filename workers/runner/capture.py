@@ -44,8 +44,8 @@ class Cap:
         if fits:
             self._emit(level, logger, message)
         else:
-            limit = self._max_bytes // (1024 * 1024)
-            self._emit("WARNING", logger, f"[cut: {self._what} passed {limit} MiB; what follows is not kept]")
+            limit = self._max_bytes / (1024 * 1024)
+            self._emit("WARNING", logger, f"[cut: {self._what} passed {limit:g} MiB; what follows is not kept]")
 
 
 class LogHandler(logging.Handler):

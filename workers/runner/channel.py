@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dspy_service.domain.errors import ProtocolError
-from dspy_service.domain.frames import Frame, FrameReader, encode
+from dspy_service.domain.frames import MAX_FRAME_BYTES, Frame, FrameReader, encode
 from workers.runner.failures import Cancelled
 
 BATCH_SECONDS = 0.05  # how long a note may wait for company
@@ -41,6 +41,8 @@ class Channel:
         self._noted = threading.Event()
         self.inbox: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         """Frames that answer no question, in order."""
+        self.max_frame_bytes = MAX_FRAME_BYTES
+        """What the supervisor takes; a larger frame would end the job."""
         self.cancelled = threading.Event()
 
     def start(self) -> None:
@@ -63,7 +65,7 @@ class Channel:
         try:
             if self.cancelled.is_set():
                 raise Cancelled
-            self._send(encode({**frame, "id": number}))
+            self._send(encode({**frame, "id": number}, max_frame_bytes=self.max_frame_bytes))
             answer = answers.get()
         finally:
             with self._waiting_lock:
@@ -74,7 +76,7 @@ class Channel:
 
     def note(self, frame: Mapping[str, Any]) -> None:
         """Send ``frame`` soon, in order with other notes; returns at once."""
-        self._notes.append(encode(frame))
+        self._notes.append(encode(frame, max_frame_bytes=self.max_frame_bytes))
         self._noted.set()
 
     def flush(self) -> None:
@@ -89,7 +91,7 @@ class Channel:
     def say(self, frame: Mapping[str, Any]) -> None:
         """Send ``frame`` now, after every note."""
         self.flush()
-        self._send(encode(frame))
+        self._send(encode(frame, max_frame_bytes=self.max_frame_bytes))
 
     def _send(self, data: bytes) -> None:
         with self._send_lock:

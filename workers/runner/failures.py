@@ -27,6 +27,7 @@ SIGNATURE_FILE = "<signature_code>"
 SUBMITTED_FILES = (METRIC_FILE, SIGNATURE_FILE)
 
 MAX_CAUSES = 5
+_NO_THREAD = "can't start new thread"  # CPython's words; the class says nothing
 MAX_FRAMES = 50
 
 
@@ -58,7 +59,14 @@ def failure_of(error: BaseException, *, kind: str) -> Failure:
         return Failure(kind=kind, message=model_message(model_error), traceback=user_traceback(error))
     if isinstance(error, MemoryError):
         return Failure(kind="out_of_memory", message="The job needs more memory than a runner may use.")
+    if is_starved(error):
+        return Failure(kind="too_many_threads", message="The job needs more threads than a runner may have.")
     return Failure(kind=kind, message=describe(error), traceback=user_traceback(error))
+
+
+def is_starved(error: BaseException) -> bool:
+    """Whether the machine refused memory or a thread; what DSPy takes for a bad row, and goes on."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _str(error) == _NO_THREAD)
 
 
 def model_message(error: LMError) -> str:

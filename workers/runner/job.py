@@ -53,13 +53,17 @@ class JobRun:
     def run(self) -> None:
         """Run the job and send ``result`` or ``failure``; nothing but a broken socket escapes."""
         try:
-            with capture(self._reporter.log), reading(BarReader(self._bar_moved)):
+            with self._captured(), reading(BarReader(self._bar_moved)):
                 files = self._stages()
         except BaseException as error:  # noqa: BLE001  # the outermost frame around submitted code
             self._fail(error)
             return
         send_files(self._channel, files)
         self._channel.say({"t": "result", "result": self._result().model_dump(mode="json")})
+
+    def _captured(self) -> contextlib.AbstractContextManager[None]:
+        order = self._order
+        return capture(self._reporter.log, log_cap_bytes=order.log_bytes, print_cap_bytes=order.output_bytes)
 
     def _fail(self, error: BaseException) -> None:
         failure = failure_of(error, kind="optimizer_error")

@@ -16,7 +16,7 @@ import dspy
 
 from dspy_service.domain.catalogue.entries import MetricStyle
 from dspy_service.domain.job import Failure
-from workers.runner.failures import JobEnd, JobFailed, describe, user_traceback
+from workers.runner.failures import JobEnd, JobFailed, describe, failure_of, is_starved, user_traceback
 from workers.runner.text import one_line
 
 MIN_FAILURES = 5  # calls that must all have failed before the job ends
@@ -95,6 +95,8 @@ class Metric:
         except JobEnd:
             raise
         except BaseException as error:
+            if is_starved(error):
+                raise JobFailed(failure_of(error, kind="metric_error")) from error
             self._failed(error, time.perf_counter() - started)
             if isinstance(error, Exception):
                 raise

@@ -10,6 +10,7 @@ from dspy_service.domain.catalogue.entries import ModuleEntry, OptimizerEntry
 from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame
 from dspy_service.domain.spec import JobSpec, Row, Schema
+from workers.runner.capture import LOG_CAP_BYTES, PRINT_CAP_BYTES
 from workers.runner.channel import Channel
 
 DEFAULT_THREADS = 8
@@ -29,6 +30,8 @@ class Order:
     """Role to model alias, options and capabilities; no key, no address."""
     num_threads: int
     rows: tuple[Row, ...]
+    log_bytes: int = LOG_CAP_BYTES
+    output_bytes: int = PRINT_CAP_BYTES
 
 
 def receive(channel: Channel) -> Order:
@@ -50,6 +53,7 @@ def receive(channel: Channel) -> Order:
             raise ProtocolError(message)
         rows.extend(frame["rows"])
         last = bool(frame["last"])
+    channel.max_frame_bytes = int(_caps(head).get("frame_bytes", channel.max_frame_bytes))
     return _order(head, tuple(rows))
 
 
@@ -62,7 +66,13 @@ def _order(head: Frame, rows: tuple[Row, ...]) -> Order:
         roles=head["roles"],
         num_threads=int(head.get("num_threads") or DEFAULT_THREADS),
         rows=rows,
+        **{name: int(_caps(head)[name]) for name in ("log_bytes", "output_bytes") if name in _caps(head)},
     )
+
+
+def _caps(head: Frame) -> Mapping[str, int]:
+    caps: Mapping[str, int] = head.get("caps") or {}
+    return caps
 
 
 def _read(schema: type[SchemaT], data: object) -> SchemaT:

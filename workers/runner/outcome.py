@@ -6,6 +6,7 @@ from typing import Any
 import dspy
 
 from dspy_service.domain.result import RunnerResult
+from dspy_service.domain.strict_loading import fields_of
 from workers.runner import artifact
 from workers.runner.observing import GepaWatcher, Trials
 from workers.runner.order import Order
@@ -68,6 +69,7 @@ def artifact_files(
         "metric_name": known.metric_name,
         "signature": artifact.signature_data(signature),
         "prompts": prompts_of(compiled),
+        "predictors": fields_of(compiled),
         "adapter": "ChatAdapter",
         "models": {role: data["model"] for role, data in order.roles.items()},
         "split": known.split_counts.model_dump() if known.split_counts else None,

@@ -1,78 +1,85 @@
-"""What a runner does to itself before it sees any submitted code; level L1 today.
+"""What a runner does to itself before it sees any submitted code.
 
-The runner's ``__main__`` calls :func:`confine` as its first statement, before it imports DSPy: the argument vector that
-:mod:`workers.sandbox.launch` builds is ``fd level parent_pid``.
+The order matters::
+
+    harden(plan)     die with the parent, gain no privileges, be opaque, resource limits
+    …                import everything that is not in the readable list (the runner does)
+    confine(plan)    become an ordinary user -> Landlock -> seccomp -> try what must not work
 """
 
-import ctypes
 import os
-import resource
 import signal
 import sys
-from typing import Final
 
 from dspy_service.domain.errors import ConfigurationError
-from dspy_service.domain.workers import SandboxLevel
-
-MAX_MEMORY_BYTES: Final = 4 << 30  # a compile peaks at 750 MB of address space (VmPeak)
-MAX_OPEN_FILES: Final = 256
-
-# linux/prctl.h
-_PR_SET_PDEATHSIG: Final = 1
-_PR_GET_DUMPABLE: Final = 3
-_PR_SET_DUMPABLE: Final = 4
-_PR_SET_NO_NEW_PRIVS: Final = 38
-_PR_GET_NO_NEW_PRIVS: Final = 39
+from workers.sandbox import landlock, seccomp
+from workers.sandbox.identity import give_up_privileges
+from workers.sandbox.kernel import (
+    PR_GET_DUMPABLE,
+    PR_GET_NO_NEW_PRIVS,
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    prctl,
+    status,
+)
+from workers.sandbox.plan import Plan
+from workers.sandbox.verify import observed, refused
 
 Applied = dict[str, int | bool | str]
 """What really holds afterwards, read back from the kernel; goes into the ``ready`` frame."""
 
 
-def confine(level: SandboxLevel, *, parent_pid: int | None = None, cpu_seconds: int | None = None) -> Applied:
-    """Confine this process for good, and return what holds.
-
-    Args:
-        level: What the supervisor's plan asks for; a level that cannot be reached is an error, never a lower one.
-        parent_pid: Our supervisor. If it died before the death signal was armed, this process ends at once.
-        cpu_seconds: CPU time of the whole process; None leaves it to the supervisor's wall clock.
+def harden(plan: Plan) -> Applied:
+    """Do what hinders no import; the first thing that a runner does. All there is at L1.
 
     Raises:
-        ConfigurationError: ``level`` cannot be applied here.
+        ConfigurationError: the kernel refuses.
     """
-    if level != "L1":
-        message = f"Sandbox level {level} is not available in this version; set SANDBOX_MIN_LEVEL to L1."
-        raise ConfigurationError(message)
-    applied: Applied = {"level": level}
+    applied: Applied = {"level": plan.level}
     if sys.platform == "linux":
-        applied |= _kernel_flags()
-    if parent_pid is not None and os.getppid() != parent_pid:
-        os._exit(signal.SIGKILL)  # the supervisor is gone: nobody would hear an exception
-    return applied | _limits(cpu_seconds)
+        applied |= _flags()
+    _end_without(plan.parent_pid)
+    return applied | plan.limits.apply(own_user=plan.drop is not None)
 
 
-def _kernel_flags() -> Applied:
+def confine(plan: Plan, hardened: Applied) -> Applied:
+    """Confine this process for good, and return what holds. Does nothing more at L1.
+
+    Raises:
+        ConfigurationError: it cannot be done; the process may be half confined and must end.
+    """
+    if plan.level == "L1":
+        return hardened
+    if sys.platform != "linux":
+        raise ConfigurationError(f"Sandbox level {plan.level} needs Linux.")
+    threads = int(status()["Threads"])
+    if threads != 1:  # Landlock would cover only this one
+        message = f"{threads - 1} threads were started before the confinement: a module must start none when imported."
+        raise ConfigurationError(message)
+    try:
+        give_up_privileges(plan.drop)
+        flags = _flags()  # a change of user took some back
+        _end_without(plan.parent_pid)
+        version = landlock.restrict(plan.readable)
+        seccomp.install(seccomp.allow_list())
+    except OSError as error:
+        raise ConfigurationError(f"The kernel refused: {error.strerror}.") from error
+    return {**hardened, **flags, "landlock_abi": version, **observed(), "refused": " ".join(refused())}
+
+
+def _flags() -> Applied:
     """Die with the parent, gain no privileges, and hide memory and environment from processes of the same user."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
-        if libc.prctl(option, int(value), 0, 0, 0) != 0:
-            message = f"prctl({option}) was refused: {os.strerror(ctypes.get_errno())}."
-            raise ConfigurationError(message)
-    return {
-        "no_new_privs": libc.prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1,
-        "dumpable": libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0),
-    }
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        prctl(PR_SET_DUMPABLE, 0)
+        return {"no_new_privs": prctl(PR_GET_NO_NEW_PRIVS) == 1, "dumpable": prctl(PR_GET_DUMPABLE)}
+    except OSError as error:
+        raise ConfigurationError(f"The kernel refused: {error.strerror}.") from error
 
 
-def _limits(cpu_seconds: int | None) -> Applied:
-    """Set the resource limits; a file size of zero means that no file can be given contents."""
-    wanted = {"core": (resource.RLIMIT_CORE, 0), "fsize": (resource.RLIMIT_FSIZE, 0)}
-    wanted["nofile"] = (resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
-    if sys.platform == "linux":  # macOS refuses or ignores a limit of the address space
-        wanted["as"] = (resource.RLIMIT_AS, MAX_MEMORY_BYTES)
-    if cpu_seconds is not None:
-        wanted["cpu"] = (resource.RLIMIT_CPU, cpu_seconds)
-    for kind, value in wanted.values():
-        _, hard = resource.getrlimit(kind)
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
-    return {name: resource.getrlimit(kind)[0] for name, (kind, _) in wanted.items()}
+def _end_without(parent_pid: int) -> None:
+    """End at once if our supervisor died before the death signal was armed."""
+    if os.getppid() != parent_pid:
+        os._exit(signal.SIGKILL)  # nobody would hear an exception

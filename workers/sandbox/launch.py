@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from dspy_service.domain.workers import SandboxLevel
+from workers.sandbox.plan import plan
+from workers.sandbox.rlimits import ProcessLimits
 
 RUNNER_MODULE: Final = "workers.runner"
 
@@ -79,6 +81,8 @@ def launch(
     environ: Mapping[str, str],
     module: str = RUNNER_MODULE,
     import_paths: Sequence[str] | None = None,
+    factories: Sequence[str] = (),
+    limits: ProcessLimits | None = None,
 ) -> Child:
     """Start a runner.
 
@@ -90,13 +94,17 @@ def launch(
         environ: The worker's environment, of which only :data:`INHERITED_VARIABLES` are taken.
         module: What to run as ``__main__``.
         import_paths: Where our packages and the operator's registered modules are; None: as this process has them.
+        factories: Dotted paths of the operator's modules and optimizers, which the runner imports before it confines
+            itself, since their files cannot be read afterwards.
+        limits: What the kernel lets the runner use; None: the defaults.
     """
+    planned = plan(level, factories=factories, limits=limits)
     ours, theirs = socket.socketpair()
     try:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-s", "-P", "-B", "-m", module, str(theirs.fileno()), level, str(os.getpid())],
+            [*interpreter_command(module), str(theirs.fileno()), planned.to_json()],
             env=child_environment(environ, import_paths if import_paths is not None else own_import_paths()),
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
@@ -111,6 +119,11 @@ def launch(
     finally:
         theirs.close()
     return Child(process=process, sock=ours, level=level)
+
+
+def interpreter_command(module: str) -> list[str]:
+    """Return the command that runs a module in a fresh interpreter: no user site, no unsafe path, nothing written."""
+    return [sys.executable, "-s", "-P", "-B", "-m", module]
 
 
 def child_environment(environ: Mapping[str, str], import_paths: Sequence[str]) -> dict[str, str]:

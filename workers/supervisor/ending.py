@@ -10,7 +10,8 @@ from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame
 from dspy_service.domain.job import Failure, TerminationReason
 from dspy_service.domain.result import RunnerResult
-from workers.supervisor.plain_text import escape
+from workers.supervisor.plain_data import plain
+from workers.supervisor.plain_text import escape, one_line
 
 _MAX_MESSAGE_CHARS = 1000
 
@@ -19,7 +20,7 @@ _MAX_MESSAGE_CHARS = 1000
 class Ending:
     """The first thing that ended an attempt; what comes later does not count."""
 
-    how: Literal["result", "failure", "died", "protocol_error", "time_limit", "cancelled"]
+    how: Literal["result", "failure", "died", "protocol_error", "limit", "cancelled"]
     result: RunnerResult | None = None
     failure: Failure | None = None
     reason: TerminationReason = "error"
@@ -46,30 +47,40 @@ def failure_ending(frame: Frame) -> Ending:
         raise ProtocolError(f"The runner's failure is not one: {_first(error)}") from error
     partial = None if frame.get("partial") is None else _result(frame["partial"])
     failure = Failure(
-        kind=escape(raw.kind, max_chars=64),
-        message=escape(raw.message.replace("\n", " "), max_chars=_MAX_MESSAGE_CHARS),
+        kind=one_line(raw.kind, max_chars=64),
+        message=one_line(raw.message, max_chars=_MAX_MESSAGE_CHARS),
         traceback=None if raw.traceback is None else escape(raw.traceback),
     )
-    spent = failure.kind == "budget_exhausted"
-    return Ending("failure", result=partial, failure=failure, reason="budget_exhausted" if spent else "error")
+    return Ending("failure", result=partial, failure=failure, reason="error")  # other reasons are ours to give
 
 
-def died_ending(exit_code: int | None) -> Ending:
+def internal_ending() -> Ending:
+    """Tell that supervising itself went wrong."""
+    message = "The service failed while it ran this job; its operator has the log."
+    return Ending("failure", failure=Failure(kind="internal_error", message=message), reason="error")
+
+
+def died_ending(exit_code: int | None, *, after_result: bool = False) -> Ending:
     """Tell how a runner ended that never said how its job did; None: it closed its socket and lived on."""
-    message = f"The process that ran this job {_exit(exit_code)} before it reported a result."
+    when = "just after" if after_result else "before"
+    message = f"The process that ran this job {_exit(exit_code)} {when} it reported a result."
     return Ending("died", failure=Failure(kind="runner_died", message=message))
 
 
 def protocol_ending(error: ProtocolError | str) -> Ending:
     """Tell that a runner sent what it may not send."""
-    message = escape(f"The process that ran this job broke the protocol: {error}".replace("\n", " "), max_chars=500)
+    message = one_line(f"The process that ran this job broke the protocol: {error}", max_chars=500)
     return Ending("protocol_error", failure=Failure(kind="protocol_error", message=message))
+
+
+def limit_ending(kind: str, message: str, *, reason: TerminationReason = "error") -> Ending:
+    """Tell which limit a job has passed; the message names its value."""
+    return Ending("limit", failure=Failure(kind=kind, message=message), reason=reason)
 
 
 def time_limit_ending(seconds: float) -> Ending:
     """Tell that a job took too long."""
-    failure = Failure(kind="time_limit", message=f"The job ran longer than the {seconds:g} s that this service allows.")
-    return Ending("time_limit", failure=failure, reason="time_limit")
+    return limit_ending("time_limit", f"The job ran longer than the {seconds:g} s that it may.", reason="time_limit")
 
 
 def _exit(code: int | None) -> str:
@@ -82,8 +93,9 @@ def _exit(code: int | None) -> str:
 
 
 def _result(raw: object) -> RunnerResult:
+    """Read a result, with every text in it made safe to show: it goes into files and answers that people look at."""
     try:
-        return RunnerResult.model_validate(raw)
+        return RunnerResult.model_validate(plain(raw).value)
     except pydantic.ValidationError as error:
         raise ProtocolError(f"The runner's result is not one: {_first(error)}") from error
 

@@ -10,7 +10,6 @@ from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import Claim
 from dspy_service.ports import JobStore
-from workers.supervisor.plain_text import escape
 
 FLUSH_SECONDS: Final = 0.1
 MAX_BATCH_EVENTS: Final = 500
@@ -45,6 +44,8 @@ class EventFeed:
         self._message: str | None = None
         self._eta_seconds: float | None = None
         self._wake = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._batches = 0
         self._closed = False
 
     def add(self, event: NewEvent, *, size: int = 0, eta_seconds: float | None = None) -> None:
@@ -61,6 +62,12 @@ class EventFeed:
     def advance(self) -> None:
         """Queue the step from ``validating`` to ``running``, after what was queued before."""
         self._queue.append(_ADVANCE)
+
+    async def room(self) -> None:
+        """Wait until it is not full."""
+        while self.is_full:
+            self._has_room.clear()
+            await self._has_room.wait()
 
     @property
     def is_full(self) -> bool:
@@ -100,6 +107,7 @@ class EventFeed:
             else:
                 await self._patiently(lambda: self._jobs.advance(self._job_id, fence=self._fence))
                 del self._queue[0]
+            self._has_room.set()
             self._on_room()
 
     def _next_batch(self) -> list[tuple[NewEvent, int]]:
@@ -114,6 +122,8 @@ class EventFeed:
         metrics = dict(self._metrics) if self._metrics_changed else None
         message, eta_seconds = self._message, self._eta_seconds
         self._metrics_changed, self._message, self._eta_seconds = False, None, None
+        self._batches += 1
+        name = str(self._batches)  # the same when it is tried again
         await self._patiently(
             lambda: self._jobs.append(
                 self._job_id,
@@ -122,11 +132,12 @@ class EventFeed:
                 latest_metrics=metrics,
                 message=message,
                 eta_seconds=eta_seconds,
+                batch=name,
             )
         )
 
     async def _patiently(self, write: Callable[[], Any]) -> None:
-        """Write, and try again while the store is away; a batch may appear twice if only its answer was lost."""
+        """Write, and try again while the store is away."""
         loop = asyncio.get_running_loop()
         until = loop.time() + STORE_PATIENCE_SECONDS
         while True:
@@ -140,7 +151,7 @@ class EventFeed:
                 return
 
     def _note_progress(self, data: dict[str, Any]) -> None:
-        self._message = escape(str(data.get("event")), max_chars=200)
+        self._message = str(data["event"])
         metrics = data.get("metrics")
         if not isinstance(metrics, dict):
             return

@@ -15,8 +15,9 @@ from workers.sandbox.launch import Child
 from workers.supervisor.door import Catalogue, ModelDoor, ModelDoors
 from workers.supervisor.ending import Ending
 from workers.supervisor.feed import EventFeed
+from workers.supervisor.limits import SupervisionLimits
 from workers.supervisor.opening import rows_frames, spec_frame
-from workers.supervisor.session import RunnerNotReadyError, Session, SupervisionLimits
+from workers.supervisor.session import RunnerNotReadyError, Session
 from workers.supervisor.standby import Standby
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class JobSupervisor:
         except ModelCallError as error:
             return RunReport.failed("model_error", str(error))
         try:
-            opening = self._opening(claim, rows, door)
-            return await self._attempt(claim, opening, door, jobs, cancel)
+            limits = self._limits.lowered(claim.spec.limits)
+            opening = self._opening(claim, rows, door, limits)
+            return await self._attempt(claim, opening, door, limits, jobs, cancel)
         except (UnsupportedRequestError, ProtocolError) as error:  # the operator's registry is not what accepted it
             return RunReport.failed("unsupported_request", str(error))
         finally:
@@ -81,23 +83,31 @@ class JobSupervisor:
         except OSError:  # this job's report must not suffer; the next job tries again
             _log.exception("No runner could be started ahead.")
 
-    def _opening(self, claim: Claim, rows: Sequence[Row], door: ModelDoor) -> Iterator[bytes]:
+    def _opening(
+        self, claim: Claim, rows: Sequence[Row], door: ModelDoor, limits: SupervisionLimits
+    ) -> Iterator[bytes]:
         first = spec_frame(
             claim,
             module=self._catalogue.module(claim.spec.module_name),
             optimizer=self._catalogue.optimizer(claim.spec.optimizer_name),
             roles=door.roles(),
-            num_threads=self._limits.num_threads,
+            limits=limits,
         )
         return _chain(first, rows_frames(rows))
 
     async def _attempt(
-        self, claim: Claim, opening: Iterator[bytes], door: ModelDoor, jobs: JobStore, cancel: asyncio.Event
+        self,
+        claim: Claim,
+        opening: Iterator[bytes],
+        door: ModelDoor,
+        limits: SupervisionLimits,
+        jobs: JobStore,
+        cancel: asyncio.Event,
     ) -> RunReport:
         sessions: list[Session] = []
         feed = EventFeed(claim, jobs, on_room=lambda: sessions[-1].look_again() if sessions else None)
         writing = asyncio.create_task(feed.run())
-        running = asyncio.create_task(self._with_child(sessions, feed, opening, door, cancel))
+        running = asyncio.create_task(self._with_child(sessions, feed, opening, door, limits, cancel))
         try:
             await asyncio.wait({running, writing}, return_when="FIRST_COMPLETED")
             if writing.done():
@@ -117,12 +127,13 @@ class JobSupervisor:
         feed: EventFeed,
         opening: Iterator[bytes],
         door: ModelDoor,
+        limits: SupervisionLimits,
         cancel: asyncio.Event,
     ) -> RunReport:
         problem = ""
         for _ in range(_STARTS):
             child = self._standby.take()
-            session = Session(child, feed, door, self._limits)
+            session = Session(child, feed, door, limits)
             sessions.append(session)
             try:
                 await session.open()
@@ -151,7 +162,7 @@ def _report(ending: Ending, session: Session, door: ModelDoor) -> RunReport:
         status=status.get(ending.how, JobStatus.FAILED),  # type: ignore[arg-type]  # the values are terminal states
         termination_reason=ending.reason,
         usage=door.usage(),
-        result=ending.result,
+        result=ending.result and ending.result.model_copy(update={"versions": session.versions}),
         failure=ending.failure,
         files=session.files.whole() if ending.how in status else {},
     )

@@ -1,11 +1,13 @@
 """The supervisor's end of a runner's socket: frames in, bytes out, and nothing that can grow without bound."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
 from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame, FrameReader
+from workers.supervisor.plain_data import MAX_VALUES
 
 _WRITE_BUFFER_BYTES: Final = 4 << 20
 
@@ -17,18 +19,23 @@ class RunnerLink(asyncio.Protocol):
         on_frame: Called for every frame; a ProtocolError from it ends the link.
         must_wait: Asked after every read; while it says so, the socket is not read, so that a runner that floods us
             blocks itself. Call :meth:`look_again` when the answer may have changed.
+        max_frame_bytes: A longer frame ends the link.
     """
 
-    def __init__(self, on_frame: Callable[[Frame], None], must_wait: Callable[[], bool]) -> None:
+    def __init__(
+        self, on_frame: Callable[[Frame], None], must_wait: Callable[[], bool], *, max_frame_bytes: int
+    ) -> None:
         self.ended: asyncio.Future[ProtocolError | None] = asyncio.get_running_loop().create_future()
         """Done when the socket has closed or what it carried made no sense."""
         self._on_frame = on_frame
         self._must_wait = must_wait
-        self._frames = FrameReader()
+        self._frames = FrameReader(max_frame_bytes=max_frame_bytes, max_values=MAX_VALUES)
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
+        self._waiting: deque[Frame] = deque()
+        self._is_handing_on = False
 
     @property
     def is_mid_frame(self) -> bool:
@@ -37,8 +44,8 @@ class RunnerLink(asyncio.Protocol):
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is being read; else bytes may wait in it."""
-        return self._reading
+        """Whether the socket is being read and every frame was handed on; else some may wait."""
+        return self._reading and not self._waiting
 
     def send(self, data: bytes) -> None:
         """Send the bytes of a frame; after the end, into the void."""
@@ -50,7 +57,8 @@ class RunnerLink(asyncio.Protocol):
         await self._writable.wait()
 
     def look_again(self) -> None:
-        """Read on, or stop reading, as ``must_wait`` says now."""
+        """Hand on what waits, and read on or stop reading, as ``must_wait`` says now."""
+        self._hand_on()
         if self._transport is None or self._transport.is_closing():
             return
         reading = self._writable.is_set() and not self._must_wait()
@@ -77,9 +85,9 @@ class RunnerLink(asyncio.Protocol):
         if self.ended.done():
             return
         try:
-            for frame in self._frames.feed(data):
-                self._on_frame(frame)
+            self._waiting.extend(self._frames.feed(data))
         except ProtocolError as error:
+            self._hand_on()
             self._end(error)
             return
         self.look_again()
@@ -97,7 +105,21 @@ class RunnerLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # a reset is an end like any other
         """See asyncio.Protocol."""
         self._writable.set()
+        self._hand_on()
         self._end(None)
+
+    def _hand_on(self) -> None:
+        """Hand on frames while their answers find room: a thousand small questions fit into one read."""
+        if self._is_handing_on:
+            return  # an answer that is given at once looks here again
+        self._is_handing_on = True
+        try:
+            while self._waiting and not self.ended.done() and self._writable.is_set():
+                self._on_frame(self._waiting.popleft())
+        except ProtocolError as error:
+            self._end(error)
+        finally:
+            self._is_handing_on = False
 
     def _end(self, error: ProtocolError | None) -> None:
         if not self.ended.done():

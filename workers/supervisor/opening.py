@@ -9,6 +9,7 @@ from dspy_service.domain.catalogue.entries import ModuleEntry, OptimizerEntry
 from dspy_service.domain.frames import encode, pack
 from dspy_service.domain.job import Claim
 from dspy_service.domain.spec import Row
+from workers.supervisor.limits import SupervisionLimits
 
 _ROWS_FRAME_BYTES: Final = 960 * 1024  # with its frame around it, at most 1 MiB
 
@@ -19,7 +20,7 @@ def spec_frame(
     module: ModuleEntry,
     optimizer: OptimizerEntry,
     roles: Mapping[str, Mapping[str, Any]],
-    num_threads: int,
+    limits: SupervisionLimits,
 ) -> bytes:
     """Return the ``spec`` frame.
 
@@ -34,7 +35,12 @@ def spec_frame(
             "module": module.model_dump(mode="json"),
             "optimizer": optimizer.model_dump(mode="json"),
             "roles": roles,
-            "num_threads": num_threads,
+            "num_threads": limits.num_threads,
+            "caps": {
+                "frame_bytes": limits.frame_bytes,
+                "log_bytes": limits.log_bytes,
+                "output_bytes": limits.output_bytes,
+            },
         }
     )
 

@@ -8,14 +8,12 @@ from typing import IO, Final
 from dspy_service.domain.events import EventType, NewEvent
 from workers.supervisor.feed import EventFeed
 from workers.supervisor.intake import log_data
-from workers.supervisor.plain_text import MAX_LINE_CHARS, escape
+from workers.supervisor.plain_text import MAX_LINE_CHARS, escape, one_line
 
 _log: Final = logging.getLogger(__name__)
 
-MAX_OUTPUT_BYTES: Final = 1 << 20
-"""Of each stream; what comes after it is read and thrown away, so that the program never blocks."""
-
 _MIN_LINE_COST: Final = 64  # an event costs more than its text: a megabyte of empty lines is not a megabyte
+_BYTES_PER_ENTRY: Final = 1024  # of memory, while it waits for the store
 _READ_BYTES: Final = 64 * 1024
 _MAX_LINE_BYTES: Final = 4 * MAX_LINE_CHARS  # UTF-8
 
@@ -26,16 +24,26 @@ class OutputReader:
     Args:
         name: ``stdout`` or ``stderr``; the logger's name.
         pipe: Our end; the caller closes it.
-        feed: Where the lines go.
+        feed: Where the lines go. While it is full the stream is not read.
+        max_bytes: What is kept; what comes after it is read and thrown away, so that the program never blocks.
         is_job: Whether the runner has its job; what it writes before, while it warms up, is for the worker's log.
     """
 
-    def __init__(self, name: str, pipe: IO[bytes], feed: EventFeed, is_job: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        name: str,
+        pipe: IO[bytes],
+        feed: EventFeed,
+        *,
+        max_bytes: int,
+        is_job: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._name = name
         self._pipe = pipe
         self._feed = feed
         self._is_job = is_job
-        self._left = MAX_OUTPUT_BYTES
+        self._max_bytes = max_bytes
+        self._left = max_bytes
 
     async def run(self) -> None:
         """Read until the last writer has closed the stream."""
@@ -51,6 +59,7 @@ class OutputReader:
                 if len(rest) > _MAX_LINE_BYTES:
                     self._take(rest)
                     rest = b""
+                await self._feed.room()
             if rest:
                 self._take(rest)
         finally:
@@ -60,15 +69,16 @@ class OutputReader:
         if self._left <= 0:
             return
         if not self._is_job():
-            _log.info("A runner wrote to %s while it warmed up: %s", self._name, escape(line.decode(errors="replace")))
+            text = one_line(line.decode(errors="replace"))
+            _log.info("A runner wrote to %s while it warmed up: %s", self._name, text)
             return
         self._left -= max(_MIN_LINE_COST, len(line))
         text = escape(line.decode(errors="replace").rstrip("\r"), max_chars=MAX_LINE_CHARS)
         if text:
             self._log(text)
         if self._left <= 0:
-            self._log(f"[{self._name} is cut here: it has passed {MAX_OUTPUT_BYTES} bytes]")
+            self._log(f"[{self._name} is cut here: it has passed {self._max_bytes} bytes]")
 
     def _log(self, text: str) -> None:
         data = log_data("INFO", self._name, text)
-        self._feed.add(NewEvent(type=EventType.LOG, data=data), size=len(text))
+        self._feed.add(NewEvent(type=EventType.LOG, data=data), size=len(text) + _BYTES_PER_ENTRY)

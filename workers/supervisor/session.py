@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -14,41 +15,24 @@ from dspy_service.domain.frames import Frame, encode
 from dspy_service.domain.result import Usage
 from workers.sandbox.launch import Child
 from workers.sandbox.levels import holds
+from workers.supervisor.departure import confirmed, departed
 from workers.supervisor.door import ModelDoor
-from workers.supervisor.ending import (
-    Ending,
-    died_ending,
-    failure_ending,
-    protocol_ending,
-    result_ending,
-    time_limit_ending,
-)
+from workers.supervisor.ending import Ending, failure_ending, internal_ending, result_ending, time_limit_ending
 from workers.supervisor.feed import EventFeed
 from workers.supervisor.files import FileCollector
-from workers.supervisor.intake import EventIntake
+from workers.supervisor.intake import PROGRESS_TYPES, EventIntake
+from workers.supervisor.limits import SupervisionLimits
 from workers.supervisor.link import RunnerLink
 from workers.supervisor.output import OutputReader
+from workers.supervisor.plain_data import plain
+from workers.supervisor.plain_text import one_line
+from workers.supervisor.watchdog import Watchdog, set_kernel_limits, starved
 
-MAX_PENDING_CALLS: Final = 256
-MAX_PENDING_BYTES: Final = 16 << 20
 USAGE_SECONDS: Final = 2.0
-_WATCH_SECONDS: Final = 0.2
 _LAST_WORDS_SECONDS: Final = 0.5
-_EXIT_POLL_SECONDS: Final = 0.01
 
 
-@dataclass(frozen=True)
-class SupervisionLimits:
-    """How long a supervisor waits for what."""
-
-    job_seconds: float = 24 * 3600.0
-    """Wall time of one attempt."""
-    ready_seconds: float = 60.0
-    """Until a runner has warmed up; a second is usual."""
-    cancel_grace_seconds: float = 1.0
-    """Between a ``cancel`` frame and the kill."""
-    num_threads: int = 8
-    """Evaluation threads of a job that does not choose for itself."""
+_log: Final = logging.getLogger(__name__)
 
 
 class RunnerNotReadyError(Exception):
@@ -63,11 +47,12 @@ class Session:
         self._feed = feed
         self._door = door
         self._limits = limits
-        self._intake = EventIntake(feed)
-        self._files = FileCollector()
+        self._intake = EventIntake(feed, limits)
+        self._files = FileCollector(limits.artifact_bytes)
+        self._watchdog = Watchdog(child.pid, limits, self._is_held_up)
         self._ready: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._link = RunnerLink(self._on_frame, self._must_wait)
+        self._link = RunnerLink(self._on_frame, self._must_wait, max_frame_bytes=limits.frame_bytes)
         self._tasks: list[asyncio.Task[Any]] = []
         self._outputs: list[asyncio.Task[None]] = []
         self._reported: Usage | None = None
@@ -80,6 +65,12 @@ class Session:
         """The artifact's files so far."""
         return self._files
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """What the runner is made of, as it said before it knew any submitted code; empty until it is ready."""
+        told = plain(self._ready.result().get("versions")).value if self._ready.done() else None
+        return {name: one_line(str(version)) for name, version in told.items()} if isinstance(told, dict) else {}
+
     async def open(self) -> None:
         """Attach to the child and check that it is confined as planned.
 
@@ -90,9 +81,11 @@ class Session:
         await loop.connect_accepted_socket(lambda: self._link, self._child.sock)
         for name, pipe in (("stdout", self._child.process.stdout), ("stderr", self._child.process.stderr)):
             if pipe is not None:
-                reader = OutputReader(name, pipe, self._feed, lambda: self._has_job)
+                reader = OutputReader(
+                    name, pipe, self._feed, max_bytes=self._limits.output_bytes, is_job=lambda: self._has_job
+                )
                 self._outputs.append(loop.create_task(reader.run()))
-        self._tasks += [loop.create_task(self._watch()), loop.create_task(self._report_usage())]
+        self._keep(loop.create_task(self._watch()), loop.create_task(self._report_usage()))
         await _first_of(self._ready, self._ending, timeout_seconds=self._limits.ready_seconds)
         if not self._ready.done():
             raise RunnerNotReadyError(self._why_not_ready())
@@ -100,23 +93,37 @@ class Session:
         if self._ready.result().get("level") != self._child.level or not isinstance(applied, dict):
             raise RunnerNotReadyError("It does not say how it is confined.")
         if not holds(self._child.level, applied):
-            raise RunnerNotReadyError(f"It is not confined at level {self._child.level}: {applied}")
+            raise RunnerNotReadyError(
+                one_line(f"It is not confined at level {self._child.level}: {applied}", max_chars=500)
+            )
 
     async def run(self, opening: Iterable[bytes], cancel: asyncio.Event) -> Ending:
         """Send the job and wait for the first thing that ends it."""
         self._has_job = True
+        set_kernel_limits(self._child.pid, self._limits)
         sending = asyncio.create_task(self._send_all(opening))
         cancelled = asyncio.create_task(cancel.wait())
-        self._tasks += [sending, cancelled]
+        watching = asyncio.create_task(self._watchdog.run())
+        self._keep(sending, cancelled, watching)
         try:
-            await _first_of(self._ending, cancelled, timeout_seconds=self._limits.job_seconds)
+            await _first_of(self._ending, cancelled, watching, timeout_seconds=self._limits.job_seconds)
             if self._ending.done():
-                return self._ending.result()
+                return await self._ended(self._ending.result())
             if cancelled.done():
                 return await self._cancel()
-            return time_limit_ending(self._limits.job_seconds)
+            return watching.result() if watching.done() else time_limit_ending(self._limits.job_seconds)
         finally:
             self._door.close_door()
+
+    async def _ended(self, ending: Ending) -> Ending:
+        if ending.how == "result":
+            self._door.close_door()
+            return await confirmed(self._child, ending)
+        messages = starved(self._limits)
+        if ending.failure is not None and ending.failure.kind in messages:  # the kernel was faster than the watchdog
+            failure = ending.failure.model_copy(update={"message": messages[ending.failure.kind]})
+            return replace(ending, failure=failure)
+        return ending
 
     async def close(self) -> int:
         """Kill the child if it still lives, hear its last words, and return its exit code."""
@@ -132,6 +139,19 @@ class Session:
         self._add_usage()
         return self._child.kill()
 
+    def _keep(self, *tasks: asyncio.Task[Any]) -> None:
+        """Hold on to tasks of this session; one that fails by a bug of ours must end the job, not be lost."""
+        for task in tasks:
+            self._tasks.append(task)
+            task.add_done_callback(self._notice_bug)
+
+    def _notice_bug(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.error("A part of a job's supervision failed.", exc_info=error)
+        if not self._ending.done():
+            self._ending.set_result(internal_ending())
+
     def _on_frame(self, frame: Frame) -> None:
         if self._ending.done():
             return
@@ -142,9 +162,11 @@ class Session:
             self._ready.set_result(frame)
         elif kind == "lm":
             if not self._is_gone:
+                self._watchdog.note_progress()
                 self._door.ask(frame, self._reply)
         elif kind == "event":
-            self._intake.take(frame)
+            if self._intake.take(frame) in PROGRESS_TYPES:
+                self._watchdog.note_progress()
         else:
             self._on_rare_frame(kind, frame)
 
@@ -160,11 +182,15 @@ class Session:
             self._ending.set_result(result_ending(frame))
         else:
             raise ProtocolError(f"A runner may not send a {kind[:40]!r} frame now.")
+        self._watchdog.note_progress()
 
     def _must_wait(self) -> bool:
-        door = self._door
-        too_many = door.pending_calls > MAX_PENDING_CALLS or door.pending_bytes > MAX_PENDING_BYTES
+        door, limits = self._door, self._limits
+        too_many = door.pending_calls > limits.pending_calls or door.pending_bytes > limits.pending_bytes
         return self._feed.is_full or (too_many and not self._is_gone)
+
+    def _is_held_up(self) -> bool:
+        return self._door.pending_calls > 0 or self._feed.is_full
 
     def look_again(self) -> None:
         """Read on if there is room again; the feed calls this."""
@@ -187,33 +213,13 @@ class Session:
         return Ending("cancelled", result=last.result if last else None, reason="cancelled")
 
     async def _watch(self) -> None:
-        """Notice the end of the child, however it comes; a grandchild may keep the socket open."""
-        ended = self._link.ended
-        while not ended.done() and self._child.is_alive():
-            await asyncio.wait({ended}, timeout=_WATCH_SECONDS)
+        ending = await departed(self._child, self._link, on_gone=self._gone)
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    def _gone(self) -> None:
         self._is_gone = True
         self._link.look_again()
-        while not ended.done() and not self._link.is_reading:
-            await asyncio.wait({ended}, timeout=_WATCH_SECONDS)  # its last events wait until there is room
-        await asyncio.wait({ended}, timeout=_LAST_WORDS_SECONDS)
-        error = ended.result() if ended.done() else None
-        exit_code = await self._exit_code() if error is None else None
-        if self._ending.done():
-            return
-        if error is not None:
-            self._ending.set_result(protocol_ending(error))
-        elif self._link.is_mid_frame and (exit_code is None or exit_code >= 0):
-            self._ending.set_result(protocol_ending("It ended in the middle of a frame."))
-        else:
-            self._ending.set_result(died_ending(exit_code))
-
-    async def _exit_code(self) -> int | None:
-        """Return the code of a child that has closed its socket; None if it lives on."""
-        for _ in range(int(_LAST_WORDS_SECONDS / _EXIT_POLL_SECONDS)):
-            if not self._child.is_alive():
-                return self._child.kill_group()
-            await asyncio.sleep(_EXIT_POLL_SECONDS)
-        return None
 
     async def _report_usage(self) -> None:
         while True:

@@ -14,9 +14,9 @@ if not (record[1] == ARGV[2] and record[2] == ARGV[3]) then
     'artifact', ARGV[9])
   if ARGV[8] ~= '' then
     redis.call('HSET', KEYS[1], 'result', ARGV[8])
+    redis.call('UNLINK', KEYS[3]) -- the spec stands among those files
   end
   redis.call('HDEL', KEYS[1], 'eta', 'wish', 'rings')
-  redis.call('UNLINK', KEYS[3])
   redis.call('ZREM', KEYS[4], ARGV[1])
   redis.call('ZREM', KEYS[5], ARGV[1])
   add_event(KEYS[1], KEYS[2], now, record[3], 'state', ARGV[5])

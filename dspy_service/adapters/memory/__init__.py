@@ -3,5 +3,7 @@
 from dspy_service.adapters.memory.artifacts import MemoryArtifactStore
 from dspy_service.adapters.memory.doorbell import MemoryDoorbell
 from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.adapters.memory.keys import MemoryKeyStore
+from dspy_service.adapters.memory.rates import MemoryRateLimiter
 
-__all__ = ["MemoryArtifactStore", "MemoryDoorbell", "MemoryJobStore"]
+__all__ = ["MemoryArtifactStore", "MemoryDoorbell", "MemoryJobStore", "MemoryKeyStore", "MemoryRateLimiter"]

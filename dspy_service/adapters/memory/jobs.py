@@ -20,6 +20,7 @@ from dspy_service.domain.errors import (
     JobNotFinishedError,
     JobNotFoundError,
     LeaseLostError,
+    QuotaExceededError,
 )
 from dspy_service.domain.events import Event, NewEvent
 from dspy_service.domain.job import Claim, Job, JobStatus, NewJob, Outcome, Wish
@@ -38,6 +39,7 @@ class _Record:
     wish: Wish = Wish.GO_ON
     leased_until: datetime | None = None
     rings: int = 0
+    batch: tuple[int, str] | None = None
     next_ring_at: datetime | None = None
     events: list[Event] = field(default_factory=list)
 
@@ -58,6 +60,7 @@ class MemoryJobStore:
         self._submits: dict[tuple[str, str], _IdempotentSubmit] = {}
         self._workers: dict[str, tuple[WorkerInfo, datetime]] = {}
         self._submitted = asyncio.Event()
+        self._pins: dict[str, str] = {}
 
     def set_wish(self, job_id: str, wish: Wish) -> None:
         """Write what the next heartbeat of the job's worker will read."""
@@ -70,6 +73,7 @@ class MemoryJobStore:
         if earlier is not None:
             return earlier, False
         if new.job_id not in self._records:
+            self._check_quota(new)
             job = Job(**fixed_fields(new), created_at=now)
             record = _Record(job=job, spec=new.spec, stamped_at=now, next_ring_at=now)
             self._records[new.job_id] = record
@@ -80,6 +84,11 @@ class MemoryJobStore:
             self._submits[new.tenant, new.idempotency_key] = submit
         self._submitted.set()
         return self._records[new.job_id].job, True
+
+    def _check_quota(self, new: NewJob) -> None:
+        live = sum(r.job.tenant == new.tenant and not r.job.status.is_terminal for r in self._records.values())
+        if 0 < new.max_live_jobs <= live:
+            raise QuotaExceededError(new.max_live_jobs)
 
     def _earlier(self, new: NewJob, now: datetime) -> Job | None:
         if new.idempotency_key is None:
@@ -129,9 +138,13 @@ class MemoryJobStore:
         latest_metrics: dict[str, object] | None = None,
         message: str | None = None,
         eta_seconds: float | None = None,
+        batch: str | None = None,
     ) -> int:
         """Append events and refresh the record's own view of them."""
         record = self._held(job_id, fence)
+        if batch is not None and record.batch == (fence, batch):
+            return record.job.last_seq
+        record.batch = record.batch if batch is None else (fence, batch)
         changes: dict[str, object] = {}
         if latest_metrics is not None:
             changes["latest_metrics"] = to_plain(latest_metrics)
@@ -164,7 +177,9 @@ class MemoryJobStore:
             completed_at=self._stamp(record),
             eta_at=None,
         )
-        record.leased_until = record.next_ring_at = record.spec = None
+        record.leased_until = record.next_ring_at = None
+        if outcome.result_path is not None:
+            record.spec = None
         self._append(record, [terminal_event(outcome)])
         return record.job
 
@@ -216,6 +231,10 @@ class MemoryJobStore:
         """Return the workers that have not expired."""
         now = self.clock()
         return [worker for _, (worker, expires_at) in sorted(self._workers.items()) if expires_at > now]
+
+    async def pin(self, name: str, value: str) -> str:
+        """Remember ``value`` unless something else stands under ``name``; return what stands."""
+        return self._pins.setdefault(name, value)
 
     async def now(self) -> datetime:
         """Return the clock's time."""

@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from dspy_service.api.envelope import documented
+from dspy_service.api.callers import ArtifactsReader
+from dspy_service.api.envelope import guarded
 from dspy_service.api.job_id import JobId
 from dspy_service.api.services import TheServices
 from dspy_service.domain.views import ArtifactView
@@ -18,11 +19,13 @@ _MEDIA_TYPES = {"json": "application/json", "jsonl": "application/x-ndjson"}
     "/{job_id}/artifact",
     summary="The compiled program, inline",
     response_model=ArtifactView,
-    responses=documented(404, 409, 503),
+    responses=guarded(404, 409, 500),
 )
-async def artifact(job_id: JobId, services: TheServices) -> Response:
+async def artifact(caller: ArtifactsReader, job_id: JobId, services: TheServices) -> Response:
     """Return the pickle (Base64) and its metadata; 409 while the job runs, 404 when it ended without a program."""
-    view = await read_artifact(job_id, jobs=services.jobs, artifacts=services.artifacts)
+    view = await read_artifact(
+        job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
+    )
     return Response(view.model_dump_json(), media_type="application/json")
 
 
@@ -31,13 +34,20 @@ async def artifact(job_id: JobId, services: TheServices) -> Response:
     summary="One file of the artifact, streamed",
     response_class=Response,
     responses={
-        **documented(404, 409, 503),
+        **guarded(404, 409, 500),
         200: {"content": {"application/octet-stream": {}}, "description": "The file."},
     },
 )
-async def artifact_file(job_id: JobId, name: str, services: TheServices) -> StreamingResponse:
+async def artifact_file(caller: ArtifactsReader, job_id: JobId, name: str, services: TheServices) -> StreamingResponse:
     """Stream `program.pkl`, `program.json`, `metadata.json`, `result.json` or `events.jsonl` of an ended job."""
-    pieces = await open_artifact_file(job_id, name, jobs=services.jobs, artifacts=services.artifacts)
+    pieces = await open_artifact_file(
+        job_id,
+        name,
+        tenant=caller.tenant,
+        jobs=services.jobs,
+        artifacts=services.artifacts,
+        secret_key=services.secret_key,
+    )
     media_type = _MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
     headers = {"content-disposition": f'attachment; filename="{name}"'}  # the name is one of PUBLIC_FILES by now
     return StreamingResponse(pieces, media_type=media_type, headers=headers)

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from dspy_service.api.envelope import ErrorEnvelope
+from dspy_service.api.callers import KnownCaller
+from dspy_service.api.envelope import ErrorEnvelope, documented
 from dspy_service.api.headers import request_id_of
 from dspy_service.api.services import TheServices
 from dspy_service.domain.workers import SandboxLevel
@@ -38,13 +39,19 @@ class WorkersState(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """The state of the service."""
+    """The state of the service. What is null is told to callers with an API key, and to all in open mode."""
 
     status: Literal["ok", "unavailable"]
-    registered_assets: RegisteredAssets
+    registered_assets: RegisteredAssets | None = None
     sandbox: SandboxState
-    store: Literal["ok", "unavailable"]
-    workers: WorkersState
+    store: Literal["ok", "unavailable"] | None = None
+    workers: WorkersState | None = None
+
+
+_NO_KEY_NEEDED: dict[str, Any] = {"security": [{}]}
+"""FastAPI adds it to the security that it finds: a key, or nothing."""
+
+_UNSAID = "No job would be taken now; ask again with an API key to hear why."
 
 
 class UnavailableAnswer(HealthAnswer, ErrorEnvelope):
@@ -52,21 +59,40 @@ class UnavailableAnswer(HealthAnswer, ErrorEnvelope):
 
 
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {"model": UnavailableAnswer, "description": "No job would be taken now; `detail` says why."}
+    **documented(401, 429),
+    503: {"model": UnavailableAnswer, "description": "No job would be taken now; `detail` says why."},
 }
 
 
-@router.get("", summary="State of the service", response_model=HealthAnswer, responses=_UNAVAILABLE)
-async def health(request: Request, services: TheServices) -> JSONResponse:
-    """Answer 200 once the store and one eligible worker are live."""
+@router.get(
+    "",
+    summary="State of the service",
+    response_model=HealthAnswer,
+    responses=_UNAVAILABLE,
+    openapi_extra=_NO_KEY_NEEDED,
+)
+async def health(caller: KnownCaller, request: Request, services: TheServices) -> JSONResponse:
+    """Answer 200 once the store and one eligible worker are live. Needs no key; with one, it tells more."""
     state = await check_health(jobs=services.jobs, minimum=services.settings.sandbox_min_level)
-    return _answer(state, services, request)
+    body = _public(state) if caller is None else _whole(state, services)
+    if state.problem is None:
+        return JSONResponse(body)
+    code = state.too_weak.code if state.too_weak else "unavailable"
+    detail = _UNSAID if caller is None else state.problem
+    reason = {"error": code, "detail": detail, "request_id": request_id_of(request.scope)}
+    return JSONResponse({**body, **reason}, status_code=503)
 
 
-@router.get("/ready", summary="The same, for load balancers", response_model=HealthAnswer, responses=_UNAVAILABLE)
-async def ready(request: Request, services: TheServices) -> JSONResponse:
-    """Answer 200 once the store and one eligible worker are live."""
-    return await health(request, services)
+@router.get(
+    "/ready",
+    summary="The same, for load balancers",
+    response_model=HealthAnswer,
+    responses=_UNAVAILABLE,
+    openapi_extra=_NO_KEY_NEEDED,
+)
+async def ready(caller: KnownCaller, request: Request, services: TheServices) -> JSONResponse:
+    """Answer 200 once the store and one eligible worker are live. Needs no key; with one, it tells more."""
+    return await health(caller, request, services)
 
 
 @router.get("/live", summary="Whether this process answers")
@@ -75,13 +101,18 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def _answer(state: Health, services: TheServices, request: Request) -> JSONResponse:
-    body = HealthAnswer(
-        status="unavailable" if state.problem else "ok",
+def _public(state: Health) -> dict[str, Any]:
+    """Return what strangers may know: no names, no numbers, no versions."""
+    return HealthAnswer(status=_status(state), sandbox=_sandbox(state)).model_dump(exclude_unset=True)
+
+
+def _whole(state: Health, services: TheServices) -> dict[str, Any]:
+    return HealthAnswer(
+        status=_status(state),
         registered_assets=RegisteredAssets(
             modules=services.registry.module_names, optimizers=services.registry.optimizer_names
         ),
-        sandbox=SandboxState(level=state.level, minimum=state.minimum),
+        sandbox=_sandbox(state),
         store="ok" if state.store_answers else "unavailable",
         workers=WorkersState(
             live=len(state.live),
@@ -89,7 +120,11 @@ def _answer(state: Health, services: TheServices, request: Request) -> JSONRespo
             concurrency=sum(worker.concurrency for worker in state.eligible),
         ),
     ).model_dump()
-    if state.problem is None:
-        return JSONResponse(body)
-    reason = {"error": "unavailable", "detail": state.problem, "request_id": request_id_of(request.scope)}
-    return JSONResponse({**body, **reason}, status_code=503)
+
+
+def _status(state: Health) -> Literal["ok", "unavailable"]:
+    return "unavailable" if state.problem else "ok"
+
+
+def _sandbox(state: Health) -> SandboxState:
+    return SandboxState(level=state.level, minimum=state.minimum)

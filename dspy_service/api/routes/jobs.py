@@ -3,7 +3,8 @@
 import pydantic_core
 from fastapi import APIRouter, Response
 
-from dspy_service.api.envelope import documented
+from dspy_service.api.callers import JobsReader
+from dspy_service.api.envelope import guarded
 from dspy_service.api.job_id import JobId
 from dspy_service.api.services import TheServices
 from dspy_service.domain.events import LogEntry
@@ -17,11 +18,13 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
     "/{job_id}",
     summary="Everything about a job",
     response_model=JobStatusView,
-    responses=documented(404, 503),
+    responses=guarded(404, 500),
 )
-async def status(job_id: JobId, services: TheServices) -> Response:
+async def status(caller: JobsReader, job_id: JobId, services: TheServices) -> Response:
     """Return the record with all progress events and logs; `result` is filled once the job has ended."""
-    view = await read_status(job_id, jobs=services.jobs, artifacts=services.artifacts)
+    view = await read_status(
+        job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
+    )
     return Response(view.model_dump_json(), media_type="application/json")
 
 
@@ -29,11 +32,11 @@ async def status(job_id: JobId, services: TheServices) -> Response:
     "/{job_id}/summary",
     summary="A small view, for polling",
     response_model=JobSummaryView,
-    responses=documented(404, 503),
+    responses=guarded(404),
 )
-async def summary(job_id: JobId, services: TheServices) -> Response:
+async def summary(caller: JobsReader, job_id: JobId, services: TheServices) -> Response:
     """Return the record without its history; cheap however long the job has run."""
-    view = await read_summary(job_id, jobs=services.jobs)
+    view = await read_summary(job_id, tenant=caller.tenant, jobs=services.jobs)
     return Response(view.model_dump_json(), media_type="application/json")
 
 
@@ -41,9 +44,11 @@ async def summary(job_id: JobId, services: TheServices) -> Response:
     "/{job_id}/logs",
     summary="The whole log, oldest first",
     response_model=list[LogEntry],
-    responses=documented(404, 503),
+    responses=guarded(404, 500),
 )
-async def logs(job_id: JobId, services: TheServices) -> Response:
+async def logs(caller: JobsReader, job_id: JobId, services: TheServices) -> Response:
     """Return every log line of the job; the same list as `result.run_log`."""
-    entries = await read_logs(job_id, jobs=services.jobs, artifacts=services.artifacts)
+    entries = await read_logs(
+        job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
+    )
     return Response(pydantic_core.to_json(entries), media_type="application/json")

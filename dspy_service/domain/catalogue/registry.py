@@ -71,6 +71,12 @@ class Registry:
         return list(dict.fromkeys(entry.name for entry in self._modules.values()))
 
     @property
+    def factories(self) -> list[str]:
+        """The dotted path of everything registered, sorted."""
+        modules = {entry.factory for entry in self._modules.values()}
+        return sorted(modules | {entry.factory for entry in self._optimizers.values()})
+
+    @property
     def optimizer_names(self) -> list[str]:
         """The short name of every optimizer, sorted."""
         return sorted({entry.name for entry in self._optimizers.values()})

@@ -173,3 +173,33 @@ async def test_closing_the_door_hangs_up_on_the_provider() -> None:
             await door.aclose()
 
     assert door.usage().total_calls == 0
+
+
+async def test_an_answer_that_is_too_large_is_not_read_to_its_end() -> None:
+    with OpenAIServer(always("x" * 3_000_000)) as server:
+        registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
+        job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
+        door = Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal())
+        answers = await _ask(door)
+
+    assert answers.kind(0) == "provider"
+    assert "100000 bytes" in answers.frames[0]["error"]["message"]
+    assert len(server.received) == 1
+
+
+async def test_an_error_page_that_is_too_large_is_not_read_to_its_end() -> None:
+    with OpenAIServer(lambda _body: Reply(status=400, raw=b"y" * 3_000_000)) as server:
+        registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
+        job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
+        answers = await _ask(Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal()))
+
+    assert "100000 bytes" in answers.frames[0]["error"]["message"]
+
+
+async def test_a_connection_serves_the_next_answer_after_one_within_the_cap() -> None:
+    with OpenAIServer(always("x" * 1000)) as server:
+        registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
+        job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
+        answers = await _ask(Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal()), 20)
+
+    assert {answers.text(number) for number in range(20)} == {"x" * 1000}

@@ -1,10 +1,11 @@
 """Drives one real runner process: sends it a job, answers its model calls, and keeps every frame that it sends."""
 
 import base64
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.frames import Frame, FrameReader, encode
 from dspy_service.domain.spec import JobSpec
+from dspy_service.domain.workers import SandboxLevel
 from tests.integration.runner import scripted
 from workers.sandbox.launch import Child, launch
 
@@ -163,11 +165,16 @@ class Session:
 
     def _reply(self, frame: Frame) -> None:
         if not self._latency_seconds:
-            self.send(frame)
+            self._send_if_heard(frame)
             return
-        timer = threading.Timer(self._latency_seconds, self.send, [frame])
+        timer = threading.Timer(self._latency_seconds, self._send_if_heard, [frame])
         timer.daemon = True
         timer.start()
+
+    def _send_if_heard(self, frame: Frame) -> None:
+        """Answer a question; a runner that was cancelled may have gone since it asked."""
+        with contextlib.suppress(BrokenPipeError):
+            self.send(frame)
 
     def _frames(self, seconds: float) -> Iterator[Frame]:
         deadline = time.monotonic() + seconds
@@ -180,9 +187,14 @@ class Session:
 
 
 @contextmanager
-def session(**options: Any) -> Iterator[Session]:  # noqa: ANN401  # of Session
+def session(
+    *,
+    level: SandboxLevel = "L1",
+    factories: Sequence[str] = (),
+    **options: Any,  # noqa: ANN401  # of Session
+) -> Iterator[Session]:
     """Start a runner, and end it afterwards whatever happened."""
-    child = launch("L1", environ=os.environ)
+    child = launch(level, environ=os.environ, factories=factories)
     try:
         yield Session(child, **options)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dspy_service.domain.program_state import check_program_state, recorded_fields
 from tests.integration.runner.session import Report, body, run_job
 
 TYPED_SIGNATURE = '''
@@ -144,3 +145,15 @@ def test_a_json_file_is_strict_json(name: str) -> None:
         pytest.fail(f"{name} holds {word}")
 
     assert json.loads(_typed().file(name), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("module", ["typed", "predict", "cot"])
+def test_the_state_of_an_honest_program_may_be_stored(module: str) -> None:
+    report = _typed() if module == "typed" else run_job(body("bootstrap_few_shot", module_name=module))
+    fields = recorded_fields(json.loads(report.file("metadata.json")))
+
+    state = check_program_state(report.file("program.json"), fields)
+
+    expected = {"predict": {"self": ["text", "label"]}, "cot": {"predict": ["text", "reasoning", "label"]}}
+    assert state
+    assert fields == expected.get(module, fields)

@@ -1,6 +1,7 @@
 """Jobs with real runner processes and a real model server on loopback."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -15,16 +16,18 @@ import pytest
 
 from dspy_service.adapters.memory.artifacts import MemoryArtifactStore
 from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.domain.artifact_paths import dataset_path
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.events import Event, EventType
 from dspy_service.domain.job import Job, JobStatus, Wish
 from dspy_service.domain.result import StoredResult
 from dspy_service.domain.spec import JobSpec, ModelSettings, SplitFractions
 from dspy_service.usecases.execute import execute
-from tests.support.claims import DATASET, JOB_ID, new_job
+from tests.support.claims import JOB_ID, new_job
 from tests.support.lm_calls import rows_json, spec
 from tests.support.openai_server import OpenAIServer, always, demo_learner
 from tests.support.processes import is_alive, wait_until
+from tests.support.signed import SECRET_KEY
 from workers.lm.doors import BrokerDoors
 from workers.lm.environment import read_provider_environment
 from workers.lm.registry import ModelRegistry
@@ -56,8 +59,10 @@ class Worker:
         return self.children[-1]
 
     async def submit(self, job_spec: JobSpec, *, row_count: int = 40) -> None:
-        await self.artifacts.put(DATASET, rows_json(row_count))
-        await self.jobs.create(new_job(job_spec))
+        rows = rows_json(row_count)
+        path = dataset_path("local", hashlib.sha256(rows).hexdigest())
+        await self.artifacts.put(path, rows)
+        await self.jobs.create(new_job(job_spec, dataset=path))
 
     async def run(self, job_spec: JobSpec, *, row_count: int = 40) -> Job:
         await self.submit(job_spec, row_count=row_count)
@@ -72,6 +77,7 @@ class Worker:
             jobs=self.jobs,
             artifacts=self.artifacts,
             supervisor=self.supervisor,
+            secret_key=SECRET_KEY,
         )
         return await self.jobs.get(JOB_ID)
 

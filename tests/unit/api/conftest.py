@@ -5,11 +5,18 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from dspy_service.adapters.memory import MemoryArtifactStore, MemoryDoorbell, MemoryJobStore
+from dspy_service.adapters.memory import (
+    MemoryArtifactStore,
+    MemoryDoorbell,
+    MemoryJobStore,
+    MemoryKeyStore,
+    MemoryRateLimiter,
+)
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
+from tests.support.signed import SECRET_KEY
 
 ADDRESS = "http://127.0.0.1:8000"
 
@@ -26,12 +33,21 @@ def artifacts() -> MemoryArtifactStore:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.model_construct(max_body_bytes=200_000, max_rows=200)
+    return Settings.model_construct(max_body_bytes=200_000, max_rows=200, sandbox_min_level="L1")
 
 
 @pytest.fixture
 def services(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, settings: Settings) -> Services:
-    return Services(settings=settings, jobs=jobs, artifacts=artifacts, doorbell=MemoryDoorbell(), registry=Registry())
+    return Services(
+        settings=settings,
+        jobs=jobs,
+        artifacts=artifacts,
+        doorbell=MemoryDoorbell(),
+        registry=Registry(),
+        keys=MemoryKeyStore(),
+        rates=MemoryRateLimiter(),
+        secret_key=SECRET_KEY,
+    )
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from tests.support import working
+from tests.support.signed import put_signed
 from tests.unit.api.payloads import payload
 
 
@@ -57,9 +58,8 @@ async def test_a_job_that_failed_has_no_artifact(job_id: str, client: httpx.Asyn
 async def test_files_are_streamed(
     job_id: str, client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
 ) -> None:
-    await working.succeed(jobs, artifacts, job_id, await working.start(jobs, job_id))
     large = bytes(200_000)
-    artifacts.files[f"{job_id}/program.pkl"] = large
+    await working.succeed(jobs, artifacts, job_id, await working.start(jobs, job_id), pickle=large)
 
     pickle = await client.get(f"/jobs/{job_id}/artifact/files/program.pkl")
     metadata = await client.get(f"/v1/jobs/{job_id}/artifact/files/metadata.json")
@@ -89,7 +89,7 @@ async def test_an_empty_file_is_a_file(
     job_id: str, client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
 ) -> None:
     await working.succeed(jobs, artifacts, job_id, await working.start(jobs, job_id))
-    artifacts.files[f"{job_id}/events.jsonl"] = b""
+    await put_signed(await jobs.get(job_id), {"events.jsonl": b""}, artifacts)
 
     answer = await client.get(f"/jobs/{job_id}/artifact/files/events.jsonl")
 

@@ -5,13 +5,20 @@ from datetime import datetime
 import httpx
 import pytest
 
-from dspy_service.adapters.memory import MemoryArtifactStore, MemoryDoorbell, MemoryJobStore
+from dspy_service.adapters.memory import (
+    MemoryArtifactStore,
+    MemoryDoorbell,
+    MemoryJobStore,
+    MemoryKeyStore,
+    MemoryRateLimiter,
+)
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.job import Job, NewJob
+from tests.support.signed import SECRET_KEY
 from tests.unit.api.conftest import ADDRESS
 from tests.unit.api.payloads import payload
 
@@ -42,6 +49,9 @@ def client_of(error: Exception) -> httpx.AsyncClient:
         artifacts=MemoryArtifactStore(),
         doorbell=MemoryDoorbell(),
         registry=Registry(),
+        keys=MemoryKeyStore(),
+        rates=MemoryRateLimiter(),
+        secret_key=SECRET_KEY,
     )
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url=ADDRESS)

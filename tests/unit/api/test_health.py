@@ -1,12 +1,18 @@
 """``/health`` says whether a job that is submitted now will be taken, and if not, why."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 
-from dspy_service.adapters.memory import MemoryJobStore
+from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
+from dspy_service.domain.keys import Scope
+from dspy_service.domain.workers import WorkerInfo
 from tests.support import working
+from tests.unit.api.keyed import header
+from tests.unit.api.payloads import payload
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/health", "/health/ready"])
@@ -53,8 +59,35 @@ class TestWithAMinimumOfL2:
         answer = await client.get("/health")
 
         assert answer.status_code == 503
+        assert answer.json()["error"] == "sandbox_unavailable"
         assert "No live worker reaches sandbox level L2, only L1" in answer.json()["detail"]
         assert answer.json()["sandbox"] == {"level": "L1", "minimum": "L2"}
+
+    async def test_a_job_is_refused_with_what_is_missing(
+        self, client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
+    ) -> None:
+        missing = ("The kernel offers no Landlock.",)
+        worker = WorkerInfo(
+            worker_id="host:1:0",
+            queues=("jobs",),
+            concurrency=2,
+            sandbox_level="L1",
+            missing=missing,
+            started_at=datetime.now(UTC),
+        )
+        await jobs.announce_worker(worker, ttl_seconds=60)
+
+        answer = await client.post("/run", json=payload())
+
+        assert (answer.status_code, answer.json()["error"]) == (503, "sandbox_unavailable")
+        assert "only L1, so submitted code is not run. The kernel offers no Landlock." in answer.json()["detail"]
+        assert await jobs.due(limit=10) == []
+        assert artifacts.files == {}
+
+    async def test_a_job_is_taken_while_no_worker_lives(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/run", json=payload())
+
+        assert answer.status_code == 200
 
     async def test_one_strong_worker_is_enough(self, client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
         await working.announce(jobs, "L1", "L2")
@@ -70,3 +103,30 @@ async def test_the_process_is_live_whatever_it_stands_on(client: httpx.AsyncClie
     answer = await client.get("/health/live")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_a_stranger_hears_no_more_than_the_state_and_the_confinement(
+    client: httpx.AsyncClient, services: Services, jobs: MemoryJobStore
+) -> None:
+    await working.announce(jobs, "L2")
+    sent = await header(services, scopes=[Scope.JOBS_READ])
+
+    stranger = await client.get("/health")
+    known = await client.get("/health", headers=sent)
+    guesser = await client.get("/health", headers={"authorization": "Bearer nonsense"})
+
+    assert stranger.json() == {"status": "ok", "sandbox": {"level": "L2", "minimum": "L1"}}
+    assert {"registered_assets", "store", "workers"} <= set(known.json())
+    assert guesser.status_code == 401
+
+
+async def test_a_stranger_hears_that_something_is_wrong_but_not_what(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    await header(services)
+
+    answer = await client.get("/health")
+
+    assert answer.status_code == 503
+    assert set(answer.json()) == {"status", "sandbox", "error", "detail", "request_id"}
+    assert "worker" not in answer.json()["detail"]

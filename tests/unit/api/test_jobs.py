@@ -175,3 +175,12 @@ async def test_an_unknown_or_malformed_id_is_not_found(view: str, job_id: str, c
 
     assert (answer.status_code, answer.json()["error"]) == (404, "job_not_found")
     assert "POST /run" in answer.json()["detail"]
+
+
+async def test_a_query_with_one_name_twice_is_refused(client: httpx.AsyncClient) -> None:
+    job_id = (await client.post("/run", json=payload())).json()["job_id"]
+
+    answer = await client.get(f"/jobs/{job_id}/events?after=1&after=0")
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == [{"field": "after", "message": "is given more than once"}]

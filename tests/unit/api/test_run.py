@@ -63,7 +63,7 @@ async def test_rows_stand_in_the_artifact_store_under_their_digest(
 
     [(path, data)] = artifacts.files.items()
     assert json.loads(data) == payload()["dataset"]
-    assert path == f"datasets/{hashlib.sha256(data).hexdigest()}.json"
+    assert path == f"datasets/local/{hashlib.sha256(data).hexdigest()}.json"
     records = [await jobs.get(answer.json()["job_id"]) for answer in (first, second)]
     assert [record.dataset_path for record in records] == [path, path]
     assert [record.dataset_rows for record in records] == [20, 20]

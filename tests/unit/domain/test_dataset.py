@@ -83,14 +83,14 @@ def test_rows_may_have_more_columns_than_are_mapped() -> None:
 
 def test_empty_rows_are_named() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        check_rows([{"q": 1}, {}, {}], max_rows=3)
+        check_rows([{"q": 1}, {}, {}], max_rows=3, max_row_keys=9, max_field_bytes=99)
 
     assert [problem.field for problem in caught.value.problems] == ["dataset.1", "dataset.2"]
 
 
 def test_too_many_rows_are_refused() -> None:
     with pytest.raises(InvalidRequestError, match="dataset: has 3 rows; at most 2"):
-        check_rows([{"q": 1}] * 3, max_rows=2)
+        check_rows([{"q": 1}] * 3, max_rows=2, max_row_keys=9, max_field_bytes=99)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,12 @@ async def test_an_error_that_may_pass_is_not_journalled() -> None:
         {"request": {**request(), "headers": {}}},
         {"request": request(max_tokens=1001)},
         {"candidate": "0"},
+        {"request": request(max_tokens=0)},
+        {"request": request(max_tokens=True)},
+        {"request": {**request(), "extensions": {"api_base": "http://evil"}}},
+        {"request": {**request(), "config": {"api_base": "http://evil"}}},
+        {"request": {**request(), "model": "openai/another", "base_url": "http://evil"}},
+        {"request": request(temperature=float("inf"))},
     ],
 )
 async def test_what_a_job_may_not_ask_is_refused_without_a_call(fields: object) -> None:
@@ -153,7 +159,7 @@ async def test_what_a_job_may_not_ask_is_refused_without_a_call(fields: object) 
     assert door.pending_calls == 0
 
 
-@pytest.mark.parametrize("number", [None, "1", 1.5])
+@pytest.mark.parametrize("number", [None, "1", 1.5, True, -1, 10**400])
 async def test_a_frame_without_a_number_breaks_the_protocol(number: object) -> None:
     door = broker(ScriptedEngine(_echo))
 

@@ -39,7 +39,18 @@ def test_everything_that_can_change_an_answer_changes_the_key(
 
 
 def test_the_key_is_the_same_in_every_process() -> None:
-    key, size = call_key("m", {"messages": ["é"]}, 7, 2)
+    key, _ = call_key("m", {"messages": ["é"]}, 7, 2)
 
-    assert key == "083cbc572ca63fec2bf5f225173e1147dc9e9a6e5b2ad1c14e1ae85b33ed83d4"
-    assert size == len('["m",{"messages":["é"]},7,2]'.encode())
+    assert key == "4ecf62f449e165a18036f779a582633eb2b8cda33b6aa1dd7696f7f2f2899868"
+
+
+@pytest.mark.parametrize(("text", "bytes_per_letter"), [("a", 1), ("é", 2), ("世", 2), ("🎉", 4)])
+def test_the_size_is_at_least_what_the_request_takes_in_memory(text: str, bytes_per_letter: int) -> None:
+    _, size = call_key("m", {"messages": ["a" * 1000 + text]}, None, 0)
+
+    assert bytes_per_letter * 1000 < size < bytes_per_letter * 1100
+
+
+def test_a_number_that_is_not_finite_has_no_key() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        call_key("m", {"config": {"temperature": float("inf")}}, None, 0)

@@ -163,3 +163,39 @@ async def test_a_closed_feed_writes_what_is_left_and_ends() -> None:
     await feed.run()
 
     assert (await told(jobs, EventType.LOG))[0]["message"] == "last"
+
+
+async def test_a_write_whose_answer_was_lost_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf(MemoryJobStore):
+        answers_lost = 1
+
+        async def append(self, job_id: str, **fields: Any) -> int:  # noqa: ANN401  # handed on
+            last_seq = await super().append(job_id, **fields)
+            if self.answers_lost:
+                self.answers_lost -= 1
+                raise StoreUnavailableError("job store")
+            return last_seq
+
+    monkeypatch.setattr(feed_module, "_RETRY_SECONDS", 0.001)
+    jobs = Deaf()
+    await jobs.create(new_job())
+    claim = await jobs.claim(JOB_ID, owner="w", lease_seconds=60, sandbox_level="L1")
+    feed = EventFeed(claim, jobs)
+    for text in ("one", "two"):
+        feed.add(_log(text))
+        await feed.flush()
+
+    assert [data["message"] for data in await told(jobs, EventType.LOG)] == ["one", "two"]
+
+
+async def test_whoever_waits_for_room_gets_it_when_the_store_has_caught_up() -> None:
+    jobs, claim = await claimed()
+    feed = EventFeed(claim, jobs)
+    feed.add(_log("x"), size=9 << 20)
+    waiting = asyncio.create_task(feed.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    await feed.flush()
+
+    await asyncio.wait_for(waiting, timeout=5)

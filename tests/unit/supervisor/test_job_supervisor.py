@@ -13,7 +13,7 @@ from dspy_service.domain.job import JobStatus
 from dspy_service.domain.spec import JobSpec
 from tests.support.claims import JOB_ID, claimed, take_over, told
 from tests.support.lm_calls import lm_frame, rows, spec
-from tests.support.scripted_child import RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
+from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
 from tests.support.supervised import Doors, log_frame, run_attempt, scripted_supervisor
 from workers.supervisor import JobSupervisor, Standby
 
@@ -55,14 +55,14 @@ async def test_a_failure_of_the_program_is_a_report_with_its_traceback() -> None
     assert report.result.baseline_test_metric == 0.25
 
 
-async def test_a_spent_budget_has_its_own_reason() -> None:
+async def test_a_runner_cannot_say_that_its_budget_was_spent() -> None:
     def runner(peer: Peer) -> None:
         peer.receive_job()
         peer.send({"t": "failure", "failure": {"kind": "budget_exhausted", "message": "m"}, "partial": None})
 
     report, _ = await run_attempt(runner)
 
-    assert report.termination_reason == "budget_exhausted"
+    assert report.termination_reason == "error"
 
 
 async def test_a_cancelled_job_stops_asking_and_keeps_what_the_runner_still_says() -> None:
@@ -170,6 +170,22 @@ async def test_an_optimizer_that_this_worker_does_not_know_fails_the_job() -> No
     report, _ = await run_attempt(job_spec=spec(optimizer_name="mine.Own"))
 
     assert report.failure.kind == "unsupported_request"
+
+
+async def test_a_bug_in_supervising_ends_the_job_instead_of_waiting_for_a_day() -> None:
+    jobs, claim = await claimed()
+
+    def runner(peer: Peer) -> None:
+        peer.send(READY)
+        sleep_until_killed(peer)
+
+    supervisor, standby = scripted_supervisor(runner)
+
+    report = await supervisor.run(claim, [{"a": object()}], jobs=jobs, cancel=asyncio.Event())  # type: ignore[dict-item]  # the bug
+
+    standby.close()
+    assert report.status is JobStatus.FAILED
+    assert report.failure.kind == "internal_error"
 
 
 async def test_the_next_runner_is_warmed_when_a_job_ends() -> None:

@@ -4,6 +4,7 @@ from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.frames import FrameReader
 from dspy_service.domain.spec import JobSpec
 from tests.support.claims import claimed
+from workers.supervisor import SupervisionLimits
 from workers.supervisor.opening import rows_frames, spec_frame
 
 
@@ -17,12 +18,13 @@ async def test_the_spec_frame_can_be_read_back() -> None:
             module=registry.module("predict"),
             optimizer=registry.optimizer("gepa"),
             roles={"task": {"model": "m"}},
-            num_threads=4,
+            limits=SupervisionLimits(num_threads=4, frame_bytes=5),
         )
     )
 
     assert JobSpec.model_validate(frame["spec"]) == claim.spec
     assert frame["module"]["factory"] == registry.module("predict").factory
+    assert frame["caps"]["frame_bytes"] == 5
     assert (frame["job_id"], frame["num_threads"], frame["roles"]) == (claim.job.job_id, 4, {"task": {"model": "m"}})
 
 

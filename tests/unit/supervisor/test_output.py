@@ -9,16 +9,18 @@ import pytest
 
 from dspy_service.domain.events import EventType
 from tests.support.claims import claimed, told
-from workers.supervisor import output as output_module
 from workers.supervisor.feed import EventFeed
 from workers.supervisor.output import OutputReader
 
 
-async def _read(*chunks: bytes, is_job: Callable[[], bool] = lambda: True) -> list[dict[str, Any]]:
+async def _read(
+    *chunks: bytes, max_bytes: int = 1 << 20, is_job: Callable[[], bool] = lambda: True
+) -> list[dict[str, Any]]:
     jobs, claim = await claimed()
     feed = EventFeed(claim, jobs)
     ours, theirs = os.pipe()
-    reading = asyncio.create_task(OutputReader("stdout", os.fdopen(ours, "rb", buffering=0), feed, is_job).run())
+    reader = OutputReader("stdout", os.fdopen(ours, "rb", buffering=0), feed, max_bytes=max_bytes, is_job=is_job)
+    reading = asyncio.create_task(reader.run())
     with os.fdopen(theirs, "wb", buffering=0) as pipe:
         for chunk in chunks:
             await asyncio.to_thread(pipe.write, chunk)
@@ -47,19 +49,15 @@ async def test_a_line_without_end_is_cut() -> None:
     assert "more characters" in data[0]["message"]
 
 
-async def test_output_past_the_cap_is_marked_once_and_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_module, "MAX_OUTPUT_BYTES", 1000)
-
-    data = await _read(*[b"y" * 99 + b"\n"] * 2000)
+async def test_output_past_the_cap_is_marked_once_and_read_to_its_end() -> None:
+    data = await _read(*[b"y" * 99 + b"\n"] * 2000, max_bytes=1000)
 
     assert len(data) == 12
     assert "cut here" in data[-1]["message"]
 
 
-async def test_empty_lines_are_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_module, "MAX_OUTPUT_BYTES", 640)
-
-    data = await _read(b"x\n" * 1000)
+async def test_empty_lines_are_not_free() -> None:
+    data = await _read(b"x\n" * 1000, max_bytes=640)
 
     assert len(data) == 11
 

@@ -11,6 +11,7 @@ from dspy_service.domain.supervision import RunReport
 from tests.support.claims import JOB_ID
 from tests.support.executed import SUCCESS, USAGE, ScriptedSupervisor, execute_job, stored_result
 from tests.support.lm_calls import rows
+from tests.support.program_files import program_files
 
 
 async def test_a_finished_job_stands_where_readers_look() -> None:
@@ -23,7 +24,7 @@ async def test_a_finished_job_stands_where_readers_look() -> None:
     assert (job.status, job.termination_reason, job.message) == (JobStatus.SUCCESS, "completed", "completed")
     assert (job.result_path, job.has_artifact, job.sandbox_level) == (JOB_ID, True, "L1")
     assert job.events_archived
-    names = ["metadata.json", "program.json", "program.pkl", "result.json"]
+    names = ["manifest.json", "metadata.json", "program.json", "program.pkl", "result.json", "spec.json"]
     assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
     assert await artifacts.get(f"{JOB_ID}/program.pkl") == b"pickle"
     assert await artifacts.get(f"{JOB_ID}/1/result.json") == await artifacts.get(f"{JOB_ID}/result.json")
@@ -55,7 +56,7 @@ async def test_the_metadata_is_the_runners_with_our_facts_over_it() -> None:
 
 
 async def test_metadata_has_versions_even_when_the_runner_sent_none() -> None:
-    files = {"program.pkl": b"pickle"}
+    files = program_files()
     report = RunReport(JobStatus.SUCCESS, "completed", result=SUCCESS.result, files=files)
 
     _, artifacts = await execute_job(ScriptedSupervisor(report))
@@ -100,7 +101,8 @@ async def test_a_failed_job_publishes_no_program() -> None:
 
     _, artifacts = await execute_job(ScriptedSupervisor(report))
 
-    assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/result.json"]
+    names = ["manifest.json", "result.json", "spec.json"]
+    assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
 
 
 async def test_a_cancelled_job_keeps_what_it_has() -> None:

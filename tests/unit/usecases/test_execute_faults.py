@@ -213,3 +213,18 @@ async def test_one_missed_heartbeat_is_no_loss() -> None:
     await execute_job(ScriptedSupervisor(during=five_beats), jobs=jobs)
 
     assert (await jobs.get(JOB_ID)).status is JobStatus.SUCCESS
+
+
+async def test_rows_that_were_changed_in_the_store_are_not_used() -> None:
+    artifacts = MemoryArtifactStore()
+    jobs = MemoryJobStore()
+    await jobs.create(new_job())
+    await artifacts.put(DATASET, b'[{"text": "poisoned", "label": "x"}]')
+    supervisor = ScriptedSupervisor()
+
+    await execute_job(supervisor, jobs=jobs, artifacts=artifacts, create=False)
+
+    job = await jobs.get(JOB_ID)
+    assert supervisor.rows is None
+    assert (job.status, job.has_artifact) == (JobStatus.FAILED, False)
+    assert DATASET in (job.message or "")

@@ -6,6 +6,7 @@ from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.errors import FileNotStoredError
 from dspy_service.domain.job import Job, JobStatus, NewJob, Outcome
 from dspy_service.usecases.read_events import read_events
+from tests.support.signed import SECRET_KEY
 from tests.support.working import archive
 from tests.unit.usecases.test_submit import REQUEST
 
@@ -40,7 +41,7 @@ async def test_a_log_that_moves_between_two_reads_is_found(
     await archive(jobs, artifacts, "j")
     assert not ended.events_archived
 
-    events = await read_events(ended, jobs=jobs, artifacts=artifacts, after=1)
+    events = await read_events(ended, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY, after=1)
 
     assert [event.seq for event in events] == [2, 3]
 
@@ -48,7 +49,7 @@ async def test_a_log_that_moves_between_two_reads_is_found(
 async def test_asking_for_more_than_there_is_reads_nothing_twice(
     jobs: MemoryJobStore, artifacts: MemoryArtifactStore, ended: Job
 ) -> None:
-    assert await read_events(ended, jobs=jobs, artifacts=artifacts, after=3) == []
+    assert await read_events(ended, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY, after=3) == []
 
 
 async def test_an_empty_log_that_was_not_archived_is_empty(
@@ -56,7 +57,7 @@ async def test_an_empty_log_that_was_not_archived_is_empty(
 ) -> None:
     jobs._records["j"].events = []
 
-    assert await read_events(ended, jobs=jobs, artifacts=artifacts) == []
+    assert await read_events(ended, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY) == []
 
 
 async def test_an_archive_that_was_removed_is_an_error(
@@ -66,4 +67,4 @@ async def test_an_archive_that_was_removed_is_an_error(
     artifacts.files.clear()
 
     with pytest.raises(FileNotStoredError):
-        await read_events(ended, jobs=jobs, artifacts=artifacts)
+        await read_events(ended, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY)

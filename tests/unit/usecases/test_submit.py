@@ -1,14 +1,16 @@
 """Submitting keeps the rows before the record, and neither when something is wrong."""
 
+from dataclasses import replace
+
 import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.catalogue.entries import OptimizerEntry
 from dspy_service.domain.catalogue.registry import Registry
-from dspy_service.domain.errors import InvalidRequestError, StoreUnavailableError
+from dspy_service.domain.errors import InvalidRequestError, StoreUnavailableError, UnsupportedRequestError
 from dspy_service.domain.job import Job, NewJob
 from dspy_service.domain.models_policy import ModelPolicy
-from dspy_service.domain.spec import RunRequest
+from dspy_service.domain.spec import JobLimits, RunRequest
 from dspy_service.usecases.check_request import Rules
 from dspy_service.usecases.submit import Submission, submit
 
@@ -92,3 +94,43 @@ async def test_an_optimizer_that_needs_a_valset_gets_one_or_none_is_queued() -> 
         await submit(Submission(request, "digest"), jobs=jobs, datasets=MemoryArtifactStore(), rules=rules(registry))
 
     assert jobs._records == {}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"memory_bytes": 2**30 + 1},
+        {"threads": 65},
+        {"max_seconds": 60.5},
+        {"cpu_seconds": 31.0},
+        {"stall_seconds": 11.0},
+    ],
+)
+async def test_a_limit_above_the_operators_is_refused_by_name(limits: dict[str, object]) -> None:
+    allowed = JobLimits(max_seconds=60, cpu_seconds=30, memory_bytes=2**30, threads=64, stall_seconds=10)
+    request = REQUEST.model_copy(update={"limits": JobLimits.model_validate(limits)})
+    [name] = limits
+    jobs, artifacts = MemoryJobStore(), MemoryArtifactStore()
+
+    with pytest.raises(UnsupportedRequestError, match="more than the") as caught:
+        await submit(Submission(request, "aa"), jobs=jobs, datasets=artifacts, rules=replace(rules(), limits=allowed))
+
+    assert caught.value.field == f"limits.{name}"
+    assert artifacts.files == {}
+
+
+async def test_lower_limits_are_kept_with_the_job() -> None:
+    limits = JobLimits(max_seconds=60, threads=64)
+    request = REQUEST.model_copy(update={"limits": limits})
+    jobs = MemoryJobStore()
+
+    job, _ = await submit(
+        Submission(request, "aa"),
+        jobs=jobs,
+        datasets=MemoryArtifactStore(),
+        rules=replace(rules(), limits=JobLimits(max_seconds=60, threads=64)),
+    )
+
+    claim = await jobs.claim(job.job_id, owner="w", lease_seconds=9, sandbox_level="L1")
+    assert claim is not None
+    assert claim.spec.limits == limits

@@ -1,0 +1,43 @@
+"""Decides whether what a runner calls its program may be stored."""
+
+import dataclasses
+
+from dspy_service.domain import artifact_paths as paths
+from dspy_service.domain.job import JobStatus
+from dspy_service.domain.program_state import ProgramStateError, check_program_state, parse, recorded_fields
+from dspy_service.domain.supervision import RunReport
+
+_NEEDED = (paths.METADATA, paths.PROGRAM_STATE, paths.PROGRAM_PICKLE)
+REFUSED = "artifact_refused"
+
+
+def accept_program(report: RunReport) -> RunReport:
+    """Return the report, or what becomes of it when its program is refused.
+
+    The state is checked as data. The pickle is never looked into: it is opaque bytes to everyone but a sandbox.
+
+    Returns:
+        The same report when its files are in order or it is a failure; a failure of kind ``artifact_refused`` instead
+        of a success; the same without files instead of a cancelled attempt.
+    """
+    if report.status is JobStatus.FAILED or (report.status is JobStatus.CANCELLED and not report.files):
+        return report
+    problem = _problem(report)
+    if problem is None:
+        return report
+    if report.status is JobStatus.CANCELLED:
+        return dataclasses.replace(report, files={})
+    message = f"The runner's program was not stored: {problem}"
+    return RunReport.failed(REFUSED, message, usage=report.usage, partial=report.result)
+
+
+def _problem(report: RunReport) -> str | None:
+    missing = [name for name in _NEEDED if name not in report.files]
+    if missing:
+        return f"it sent no {missing[0]}."
+    try:
+        fields = recorded_fields(parse(report.files[paths.METADATA], paths.METADATA))
+        check_program_state(report.files[paths.PROGRAM_STATE], fields)
+    except ProgramStateError as error:
+        return str(error)
+    return None

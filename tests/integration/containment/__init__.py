@@ -1,0 +1,1 @@
+"""Attacks on the confinement of submitted code, through the real launcher."""

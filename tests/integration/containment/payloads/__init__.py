@@ -1,0 +1,1 @@
+"""Source text that is submitted to a runner; never imported."""
