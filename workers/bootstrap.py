@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -96,6 +97,8 @@ class Slot:
     """
 
     def __init__(self, parent: Parent) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("A slot must be made on its process's main thread, or its runners die with another one.")
         settings = parent.settings
         self._settings = settings
         self._owner = f"{parent.worker_id}/{os.getpid()}"

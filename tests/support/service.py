@@ -16,6 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
+CANARY_KEY = "sk-canary-3f1c5a7e9b2d4f60"
+"""The operator's provider key: nothing that leaves the worker may hold it."""
 STOP_SECONDS = 30
 
 
@@ -25,6 +27,7 @@ class RunningService:
 
     base_url: str
     artifacts_dir: Path
+    data_dir: Path
 
     def submit(self, body: dict[str, Any]) -> str:
         """Hand in a job and return its id."""
@@ -53,8 +56,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         "DSPY_SERVICE_PORT": str(port),
         "DSPY_SERVICE_DATA_DIR": str(folder / "data"),
         "DSPY_SERVICE_ARTIFACTS_URL": str(folder / "artifacts"),
+        "OPENAI_API_KEY": CANARY_KEY,
     }
-    running = RunningService(f"http://127.0.0.1:{port}", folder / "artifacts")
+    running = RunningService(f"http://127.0.0.1:{port}", folder / "artifacts", folder / "data")
     with (folder / "service.log").open("w+b") as log:
         process = subprocess.Popen(  # our own program
             [sys.executable, "main.py"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
