@@ -95,7 +95,7 @@ class UnauthenticatedError(ServiceError):
     code = "unauthenticated"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"This service needs an API key ({reason}); send it as `Authorization: Bearer dsk_…`.")
+        super().__init__(f"This service needs an API key ({reason}); send it in Authorization, as a Bearer token.")
         self.reason = reason
 
 
