@@ -1,10 +1,15 @@
 """Says whether a job that is submitted now will be taken."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspy_service.domain.errors import SandboxUnavailableError, StoreUnavailableError
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
 from dspy_service.ports import JobStore
+
+_GOOD_SECONDS = 1.0  # workers announce themselves every three
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,19 @@ async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:
     weak = Health(store_answers=True, live=tuple(await jobs.live_workers()), minimum=minimum).too_weak
     if weak is not None:
         raise weak
+
+
+class SandboxWatch:
+    """Remembers for a second that nothing stood in the way, so that not every submit asks for the workers."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._good_until = -math.inf
+
+    async def require(self, *, jobs: JobStore, minimum: SandboxLevel) -> None:
+        """Check as ``require_sandbox`` does, at most once a second as long as it passes."""
+        now = self._monotonic()
+        if now < self._good_until:
+            return
+        await require_sandbox(jobs=jobs, minimum=minimum)
+        self._good_until = now + _GOOD_SECONDS

@@ -1,6 +1,7 @@
 """Checks a request completely, without executing any of it."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from dspy_service.domain.sources import MetricFacts, SignatureFacts, read_source
 from dspy_service.domain.spec import ColumnMapping, JobLimits, ModelSettings, RunRequest
 from dspy_service.domain.splits import split_counts
 from dspy_service.domain.workers import SandboxLevel
+from dspy_service.usecases.check_health import SandboxWatch
 
 NO_LIMITS = JobLimits()
 
@@ -37,6 +39,7 @@ class Rules:
     """The most that a job may use."""
     min_level: SandboxLevel = "L1"
     """Weakest confinement in which submitted code may run."""
+    sandbox: SandboxWatch = dataclasses.field(default_factory=SandboxWatch)
 
 
 @dataclass(frozen=True)

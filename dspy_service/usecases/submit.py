@@ -14,7 +14,6 @@ from dspy_service.domain.job import Job, NewJob
 from dspy_service.domain.keys import LOCAL_TENANT
 from dspy_service.domain.spec import Row, RunRequest
 from dspy_service.ports import ArtifactStore, JobStore
-from dspy_service.usecases.check_health import require_sandbox
 from dspy_service.usecases.check_request import Rules, check_request
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
@@ -61,7 +60,7 @@ async def submit(
     _check_idempotency_key(submission.idempotency_key)
     request = submission.request
     checked = await check_request(request, rules)
-    await require_sandbox(jobs=jobs, minimum=rules.min_level)
+    await rules.sandbox.require(jobs=jobs, minimum=rules.min_level)
     rows = encode_rows(request.dataset)
     path = dataset_path(submission.tenant, hashlib.sha256(rows).hexdigest())
     await datasets.put_new(path, rows)
