@@ -60,6 +60,7 @@ bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.submit_latency
 	$(BIN)/python -m benchmarks.compile_overhead
 	$(BIN)/python -m benchmarks.confinement
+	$(BIN)/python -m benchmarks.job_list
 
 docs: setup ## rewrite the generated parts of the README
 	$(BIN)/python scripts/write_settings_table.py

@@ -7,15 +7,16 @@ from typing import Self
 from dspy_service.adapters.celery_doorbell import CeleryDoorbell
 from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
-from dspy_service.adapters.redis_jobs import RedisJobStore
-from dspy_service.adapters.redis_keys import RedisKeyStore
-from dspy_service.adapters.redis_rates import RedisRateLimiter
+from dspy_service.adapters.redis.event_stream import RedisEventStream
+from dspy_service.adapters.redis.jobs import RedisJobStore
+from dspy_service.adapters.redis.keys import RedisKeyStore
+from dspy_service.adapters.redis.rates import RedisRateLimiter
 from dspy_service.adapters.registry_loader import load_registry
 from dspy_service.adapters.secret_key import load_secret_key
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import ConfigurationError
-from dspy_service.ports import ArtifactStore, Doorbell, JobStore, KeyStore, RateLimiter
+from dspy_service.ports import ArtifactStore, Doorbell, EventStream, JobStore, KeyStore, RateLimiter
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Services:
 
     settings: Settings
     jobs: JobStore
+    events: EventStream
     keys: KeyStore
     rates: RateLimiter
     artifacts: ArtifactStore
@@ -34,6 +36,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self.events.aclose()
         await self.doorbell.aclose()
         await self.rates.aclose()
         await self.keys.aclose()
@@ -61,6 +64,7 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         jobs=RedisJobStore(settings.redis_url),
+        events=RedisEventStream(settings.redis_url),
         keys=RedisKeyStore(settings.redis_url),
         rates=RedisRateLimiter(settings.redis_url),
         artifacts=_artifacts(settings.artifacts_url),

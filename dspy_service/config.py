@@ -55,6 +55,19 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(2, ge=1, le=256, description="Jobs that one worker runs at a time.")
     lease_seconds: float = Field(15, ge=1, le=3600, description="A worker that is silent for so long loses its job.")
     heartbeat_seconds: float = Field(1, ge=0.05, description="Pause between two heartbeats of a job's worker.")
+    max_losses: int = Field(3, ge=1, le=100, description="Workers that one job may lose before it is failed.")
+    hand_back_seconds: float = Field(
+        5, ge=0, le=600, description="A worker that is told to end lets model calls in flight take so long."
+    )
+    pause_seconds: float = Field(60, ge=0, le=3600, description="The same for a job that is paused.")
+    tenant_running_jobs: int = Field(0, ge=0, description="Jobs of one tenant that run at the same time; 0: any.")
+    retention_days: float = Field(
+        0, ge=0, description="Ended jobs are deleted after so many days, files included; 0: never."
+    )
+    webhook_origins: _Names = Field(
+        (),
+        description="Origins that a webhook may name although they are private or not https, separated by commas.",
+    )
     sandbox_min_level: SandboxLevel = Field(
         "L2",
         description="Weakest confinement in which submitted code may run: `L2` (Landlock and seccomp, Linux) or `L1`, "
@@ -112,6 +125,16 @@ class Settings(BaseSettings):
     )
     lm_max_attempts: int = Field(4, ge=1, le=20, description="Tries of one language model call.")
     lm_max_in_flight: int = Field(64, ge=1, le=4096, description="Language model calls that one job has in flight.")
+    lm_journal_bytes: int = Field(
+        1024**3, ge=1024**2, description="Answers of one job that are kept, so that none is paid for twice; 1 GiB."
+    )
+    lm_cache_bytes: int = Field(
+        64 * 1024**2, ge=0, description="Answers that jobs with `cache` share, of each tenant; 64 MiB; 0: none."
+    )
+    lm_cache_seconds: float = Field(604_800, gt=0, description="How long these are kept unused; a week.")
+    models_file: Path | None = Field(
+        None, description="TOML file with prices and limits of models; empty: bundled prices, no limits."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What the processes log.")
 
     @property
@@ -125,12 +148,12 @@ class Settings(BaseSettings):
             stall_seconds=self.stall_seconds,
         )
 
-    @field_validator("allowed_base_urls", "allowed_models", "cors_origins", mode="before")
+    @field_validator("allowed_base_urls", "allowed_models", "cors_origins", "webhook_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("allowed_base_urls")
+    @field_validator("allowed_base_urls", "webhook_origins")
     @classmethod
     def _as_origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin_of(url) for url in urls)

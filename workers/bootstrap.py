@@ -1,36 +1,36 @@
-"""The worker's composition root: what its parent process and each of its pool children (slots) are made of."""
+"""The composition root of a worker's parent process; ``workers.slot`` is that of its pool children."""
 
-import asyncio
 import logging
-import math
 import os
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from dspy_service.adapters.http_webhooks import HttpWebhookSender
 from dspy_service.adapters.redacted_logging import hide_secrets_in_logs
-from dspy_service.bootstrap import open_services
+from dspy_service.bootstrap import Services, open_services
 from dspy_service.config import Settings
-from dspy_service.domain.errors import ServiceError
+from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.domain.workers import WorkerInfo
-from dspy_service.usecases.execute import execute
+from dspy_service.ports import WebhookSender
+from dspy_service.usecases.deliver_webhooks import deliver_webhooks
+from dspy_service.usecases.reap_jobs import Reaper
+from dspy_service.usecases.settle_left_jobs import Settler
+from dspy_service.usecases.sweep_retention import sweep_retention
+from workers.chores import Chore
 from workers.dispatch import Dispatcher, Door
-from workers.lm.doors import BrokerDoors
-from workers.lm.engine import CallLimits
+from workers.hand_back import Notice
 from workers.lm.environment import ProviderEnvironment, read_provider_environment
-from workers.lm.registry import ModelRegistry
-from workers.lm.retry import RetryPolicy
-from workers.sandbox.launch import launch
+from workers.lm.models_file import ModelsFile, read_models_file
 from workers.sandbox.levels import Offer, best_level
-from workers.sandbox.rlimits import DEFAULT_MEMORY_BYTES, ProcessLimits
-from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
-from workers.supervisor.limits import OWN_THREADS
 
 logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+"""Between two looks for jobs and rows that are past their time."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Parent:
     settings: Settings
     offer: Offer
     providers: ProviderEnvironment
+    models: ModelsFile
     worker_id: str
     started_at: datetime
+    notice: Notice
 
     @classmethod
     def prepare(cls, settings: Settings) -> "Parent":
@@ -56,14 +58,17 @@ class Parent:
             logger.error("This worker takes no job. %s", refusal)
         elif warning := offer.warning:
             logger.warning("%s", warning)
+        models = read_models_file(settings.models_file)
         providers = read_provider_environment(os.environ)
         hide_secrets_in_logs(providers.secrets)
         return cls(
             settings=settings,
             offer=offer,
             providers=providers,
+            models=models,
             worker_id=f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() // 1_000_000}",
             started_at=datetime.now(UTC),
+            notice=Notice(),
         )
 
     @property
@@ -76,8 +81,13 @@ class Parent:
 
         @asynccontextmanager
         async def door() -> AsyncIterator[Door]:
-            async with open_services(self.settings) as services:
-                yield Door(services.jobs, services.doorbell)
+            async with open_services(self.settings) as services, aclosing(_webhook_sender(services)) as sender:
+                yield Door(
+                    services.jobs,
+                    services.doorbell,
+                    _chores(services, sender),
+                    tenant_running_jobs=self.settings.tenant_running_jobs,
+                )
 
         worker = WorkerInfo(
             worker_id=self.worker_id,
@@ -90,100 +100,40 @@ class Parent:
         return Dispatcher(door, worker)
 
 
-class Slot:
-    """One pool child: it runs one job at a time on one event loop, and keeps a runner warm for the next.
-
-    Make it on the child's main thread: the kernel ties a runner's life to the thread that started it.
-    """
-
-    def __init__(self, parent: Parent) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("A slot must be made on its process's main thread, or its runners die with another one.")
-        settings = parent.settings
-        self._settings = settings
-        self._owner = f"{parent.worker_id}/{os.getpid()}"
-        self._loop = asyncio.Runner()
-        self._services = open_services(settings)
-        level, factories, limits = parent.offer.level, self._services.registry.factories, _process_limits(settings)
-        self._standby = Standby(
-            lambda: launch(level, environ=os.environ, factories=factories, limits=limits), keep=settings.standby
-        )
-        self._supervisor = JobSupervisor(
-            standby=self._standby,
-            level=level,
-            doors=BrokerDoors(
-                ModelRegistry(parent.providers, max_answer_bytes=settings.lm_answer_bytes), _call_limits(settings)
+def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
+    """Return what this worker's parent does for the jobs of all workers."""
+    settings = services.settings
+    reaper = Reaper(lease_seconds=settings.lease_seconds, max_losses=settings.max_losses)
+    settler = Settler(secret_key=services.secret_key)
+    return (
+        Chore("reap jobs of lost workers", lambda: reaper.reap(services.jobs), period_seconds=1.0),
+        Chore(
+            "settle ended jobs",
+            lambda: settler.settle(jobs=services.jobs, artifacts=services.artifacts),
+            period_seconds=1.0,
+        ),
+        Chore(
+            "tell webhooks",
+            lambda: deliver_webhooks(jobs=services.jobs, sender=sender, secret_key=services.secret_key),
+            period_seconds=1.0,
+        ),
+        Chore(
+            "delete what is past its time",
+            lambda: sweep_retention(
+                jobs=services.jobs, artifacts=services.artifacts, retention_days=settings.retention_days
             ),
-            catalogue=self._services.registry,
-            limits=_supervision_limits(settings),
-        )
-        self._idle = True
-        self._standby.refill()
+            period_seconds=SWEEP_SECONDS,
+        ),
+    )
 
-    def run(self, job_id: str) -> None:
-        """Run the job if it still waits. Whatever is wrong with the job is written to its record.
 
-        An error of ours (the lease is lost, the store is away) ends this attempt only: the record says what is next.
-        """
-        self._idle = False
-        try:
-            self._loop.run(self._execute(job_id))
-        except ServiceError as error:
-            logger.warning("Job %s was left: %s", job_id, error)
-        finally:
-            self._idle = True
+def _webhook_sender(services: Services) -> HttpWebhookSender:
+    """Return what posts, by the rules of the moment: open mode ends with the first key."""
 
-    def close(self) -> None:
-        """End the standby runner and the connections; a job that was interrupted is cancelled and its runner killed."""
-        self._standby.close()
-        if self._idle:
-            self._loop.run(self._services.aclose())
-        self._loop.close()
-
-    async def _execute(self, job_id: str) -> None:
-        await execute(
-            job_id,
-            jobs=self._services.jobs,
-            artifacts=self._services.artifacts,
-            secret_key=self._services.secret_key,
-            supervisor=self._supervisor,
-            owner=self._owner,
-            lease_seconds=self._settings.lease_seconds,
-            heartbeat_seconds=self._settings.heartbeat_seconds,
+    async def policy() -> WebhookPolicy:
+        return WebhookPolicy(
+            allowed_origins=frozenset(services.settings.webhook_origins),
+            allow_loopback=not await services.keys.any_exists(),
         )
 
-
-def _process_limits(settings: Settings) -> ProcessLimits:
-    """Return the kernel's limits: wider than the supervisor's, which says what was too much."""
-    return ProcessLimits(
-        memory_bytes=max(DEFAULT_MEMORY_BYTES, 2 * settings.runner_memory_bytes),
-        threads=2 * settings.runner_threads,
-        cpu_seconds=math.ceil(2 * settings.runner_cpu_seconds),
-    )
-
-
-def _supervision_limits(settings: Settings) -> SupervisionLimits:
-    return SupervisionLimits(
-        job_seconds=settings.job_seconds,
-        cpu_seconds=settings.runner_cpu_seconds,
-        memory_bytes=settings.runner_memory_bytes,
-        threads=settings.runner_threads,
-        stall_seconds=settings.stall_seconds,
-        num_threads=max(1, min(settings.eval_threads, settings.runner_threads - OWN_THREADS)),
-        output_bytes=settings.runner_output_bytes,
-        log_bytes=settings.runner_log_bytes,
-        event_bytes=settings.runner_event_bytes,
-        events=settings.runner_events,
-        frame_bytes=settings.runner_frame_bytes,
-        pending_calls=settings.runner_pending_calls,
-        pending_bytes=settings.runner_pending_bytes,
-        artifact_bytes=settings.runner_artifact_bytes,
-    )
-
-
-def _call_limits(settings: Settings) -> CallLimits:
-    return CallLimits(
-        timeout_seconds=settings.lm_timeout_seconds,
-        max_in_flight=settings.lm_max_in_flight,
-        retry=RetryPolicy(max_attempts=settings.lm_max_attempts),
-    )
+    return HttpWebhookSender(policy)

@@ -57,7 +57,7 @@ def _ready(sender: Any, **_signal: Any) -> None:  # noqa: ANN401 - a Celery cons
 def _shutting_down(**_signal: Any) -> None:  # noqa: ANN401 - as above
     from workers.lifecycle import LIFECYCLE  # noqa: PLC0415 - as above
 
-    LIFECYCLE.stop_dispatcher()
+    LIFECYCLE.go_away()
 
 
 def _open_slot(**_signal: Any) -> None:  # noqa: ANN401 - as above

@@ -1,39 +1,41 @@
-"""The dispatcher: rings doorbells for jobs that wait, and says that this worker lives.
+"""The dispatcher: rings doorbells for jobs that wait, says that this worker lives, and does the chores of all workers.
 
 It runs on a thread of each worker's parent process, with an event loop of its own. Every worker may run one: the store
-hands each due ring to exactly one of them.
+hands each due ring to exactly one of them, and chores may be done twice.
 """
 
 import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.workers import WorkerInfo
 from dspy_service.ports import Doorbell, JobStore
+from workers.chores import Chore, keep_doing
 
 logger = logging.getLogger(__name__)
 
 ANNOUNCE_SECONDS = 3.0
 ANNOUNCE_TTL_SECONDS = 10.0  # three missed announcements
 FULL_SECONDS = 0.05  # between two looks at a queue that is full
-FIRST_RETRY_SECONDS = 0.2
 IDLE_SECONDS = 1.0  # rings fall due by time too, so the wait for a submit is short
-LAST_RETRY_SECONDS = 5.0
 STOP_SECONDS = 5.0
 RINGS_PER_SLOT = 3  # one that Celery has reserved, one that it takes next, one to spare
 
 
 @dataclass(frozen=True)
 class Door:
-    """The two ports that a dispatcher stands between."""
+    """The two ports that a dispatcher stands between, and what else is to be done over such connections."""
 
     jobs: JobStore
     doorbell: Doorbell
+    chores: Sequence[Chore] = ()
+    tenant_running_jobs: int = 0
+    """A tenant with so many running jobs must wait; 0: any number."""
 
 
 OpenDoor = Callable[[], AbstractAsyncContextManager[Door]]
@@ -41,13 +43,18 @@ OpenDoor = Callable[[], AbstractAsyncContextManager[Door]]
 
 
 async def dispatch(door: Door, worker: WorkerInfo) -> None:
-    """Ring and announce until cancelled; then forget the worker, if the store still listens."""
+    """Ring, announce and do the chores until cancelled; then forget the worker, if the store still listens."""
     unrung: deque[str] = deque()
+    at_most = RINGS_PER_SLOT * worker.concurrency
+    chores = (
+        Chore("ring for waiting jobs", lambda: _ring(door, unrung, at_most=at_most)),
+        Chore("announce this worker", lambda: _announce(door.jobs, worker), period_seconds=ANNOUNCE_SECONDS),
+        *door.chores,
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
-            at_most = RINGS_PER_SLOT * worker.concurrency
-            tasks.create_task(_keep_trying("ring for waiting jobs", lambda: _ring(door, unrung, at_most=at_most)))
-            tasks.create_task(_keep_trying("announce this worker", lambda: _announce(door.jobs, worker)))
+            for chore in chores:
+                tasks.create_task(keep_doing(chore))
     finally:
         await _retire(door.jobs, worker)
 
@@ -64,7 +71,7 @@ async def _ring(door: Door, unrung: deque[str], *, at_most: int) -> None:
         if room <= 0:
             await asyncio.sleep(FULL_SECONDS)
             return
-        unrung.extend(await door.jobs.due(limit=room))
+        unrung.extend(await _due(door, room))
     if not unrung:
         await door.jobs.wait_for_submit(IDLE_SECONDS)
     while unrung:
@@ -72,9 +79,18 @@ async def _ring(door: Door, unrung: deque[str], *, at_most: int) -> None:
         unrung.popleft()
 
 
+async def _due(door: Door, room: int) -> list[str]:
+    """Return whom to ring for; nobody when every waiting job's tenant must wait, for a slot would find nothing to do.
+
+    The end of one of the tenant's running jobs makes a ring due again.
+    """
+    ids = await door.jobs.due(limit=room)
+    at_most = door.tenant_running_jobs
+    return [] if ids and at_most and await door.jobs.next_job(tenant_running_jobs=at_most) is None else ids
+
+
 async def _announce(jobs: JobStore, worker: WorkerInfo) -> None:
     await jobs.announce_worker(worker, ttl_seconds=ANNOUNCE_TTL_SECONDS)
-    await asyncio.sleep(ANNOUNCE_SECONDS)
 
 
 async def _retire(jobs: JobStore, worker: WorkerInfo) -> None:
@@ -82,23 +98,6 @@ async def _retire(jobs: JobStore, worker: WorkerInfo) -> None:
         await asyncio.wait_for(jobs.retire_worker(worker.worker_id), STOP_SECONDS / 2)
     except (StoreUnavailableError, TimeoutError):
         logger.info("The store did not hear that worker %s stops; it forgets it by itself.", worker.worker_id)
-
-
-async def _keep_trying(what: str, step: Callable[[], Awaitable[None]]) -> None:
-    """Repeat ``step`` for ever; while the store is away, with growing pauses and a single line in the log."""
-    pause_seconds = 0.0
-    while True:
-        try:
-            await step()
-        except StoreUnavailableError as error:
-            if not pause_seconds:
-                logger.warning("Cannot %s: %s", what, error)
-            pause_seconds = min(max(2 * pause_seconds, FIRST_RETRY_SECONDS), LAST_RETRY_SECONDS)
-            await asyncio.sleep(pause_seconds)
-        else:
-            if pause_seconds:
-                logger.warning("The store answers again; this worker can %s.", what)
-            pause_seconds = 0.0
 
 
 class Dispatcher:
@@ -112,7 +111,7 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to ring and to announce."""
+        """Begin to ring, to announce and to do the chores."""
         self._thread.start()
 
     def stop(self) -> None:

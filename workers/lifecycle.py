@@ -1,8 +1,9 @@
 """What lives in this worker process, and when it comes and goes: a parent with its dispatcher, or a slot."""
 
 from dspy_service.config import Settings
-from workers.bootstrap import Parent, Slot
+from workers.bootstrap import Parent
 from workers.dispatch import Dispatcher
+from workers.slot import Slot
 from workers.undumpable import make_undumpable
 
 
@@ -33,8 +34,10 @@ class Lifecycle:
         self._dispatcher = self._prepared().dispatcher(queues=queues, concurrency=concurrency)
         self._dispatcher.start()
 
-    def stop_dispatcher(self) -> None:
-        """In the parent, at the first sign of its end; also when that comes twice."""
+    def go_away(self) -> None:
+        """In the parent, at the first sign of its end: jobs are handed back, and nobody is rung for; also twice."""
+        if self._parent is not None:
+            self._parent.notice.give()
         if self._dispatcher is not None:
             self._dispatcher.stop()
 
@@ -44,11 +47,11 @@ class Lifecycle:
         if self.may_run_jobs:
             self._slot = Slot(self._prepared())
 
-    def run(self, job_id: str) -> None:
+    def run_next(self) -> None:
         """In a pool child, for each ring."""
         if self._slot is None:
             raise RuntimeError("This pool child has no slot; why stands in the log where the child started.")
-        self._slot.run(job_id)
+        self._slot.run_next()
 
     def close_slot(self) -> None:
         """In a pool child, when it ends."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,34 @@ def measured_platform(*, takes_jobs: bool = True, settings: Mapping[str, str] | 
         base_url = f"http://127.0.0.1:{port}"
         _wait_until_well(base_url, folder / "log")
         yield base_url
+
+
+@contextmanager
+def lone_api(redis_url: str, folder: Path) -> Iterator[int]:
+    """Run only an API process, on a store that is there, and yield its port; ``folder`` takes its log and its files."""
+    port = free_port("127.0.0.1")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DSPY_SERVICE_")}
+    environment |= {
+        "DSPY_SERVICE_REDIS_URL": redis_url,
+        "DSPY_SERVICE_ARTIFACTS_URL": str(folder / "artifacts"),
+        "DSPY_SERVICE_DATA_DIR": str(folder / "keys"),
+    }
+    with (folder / "api.log").open("wb") as log, _process(("api", "--port", str(port)), environment, log.fileno()):
+        _wait_until_there(port, folder / "api.log")
+        yield port
+
+
+def _wait_until_there(port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    message = f"The API did not listen after {READY_SECONDS:g} s:\n{log.read_text(errors='replace')[-3000:]}"
+    raise SystemExit(message)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ QUEUE = "jobs"
 RING_TASK = "workers.ring"
 
 _VISIBILITY_SECONDS = 24 * 3600  # a doorbell is acknowledged early, so nothing ever comes back after this
-_SOFT_SHUTDOWN_SECONDS = 30.0
 _TASKS_PER_CHILD = 50
 
 
@@ -40,7 +39,6 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,
         "worker_max_tasks_per_child": _TASKS_PER_CHILD,
-        "worker_soft_shutdown_timeout": _SOFT_SHUTDOWN_SECONDS,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

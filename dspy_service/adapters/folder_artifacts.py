@@ -67,6 +67,12 @@ class FolderArtifactStore:
         with _translated():
             return sorted(await asyncio.to_thread(tree.list_files, self._root, folder))
 
+    async def delete(self, path: str) -> None:
+        """Delete a file; a folder is none."""
+        require_safe(path)
+        with _translated():
+            await asyncio.to_thread(tree.remove_file, self._root, path)
+
     async def delete_folder(self, folder: str) -> None:
         """Delete everything below ``folder``."""
         require_safe(folder)

@@ -80,6 +80,16 @@ def list_files(root: Path, path: str) -> list[str]:
         return []
 
 
+def remove_file(root: Path, path: str) -> None:
+    """Remove a file, or a link that stands in its place; what is not there, or is a folder, is no file to remove."""
+    *folders, name = path.split("/")
+    try:
+        with _folder(root, folders) as folder:
+            os.unlink(name, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return
+
+
 def remove_folder(root: Path, path: str) -> None:
     """Remove everything below a folder, links as links; what somebody else removes meanwhile is gone all the same."""
     *folders, name = path.split("/")

@@ -76,14 +76,19 @@ class ObstoreArtifactStore:
         with _translated():
             return sorted(entry["path"] for entry in await obstore.list(self._store, folder).collect_async())
 
+    async def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is gone all the same."""
+        require_safe(path)
+        with _translated():
+            try:
+                await obstore.delete_async(self._store, path)
+            except FileNotFoundError:
+                return
+
     async def delete_folder(self, folder: str) -> None:
         """Delete every file below ``folder``; one that somebody else deletes meanwhile is none the less gone."""
         for path in await self.list(require_safe(folder)):
-            with _translated():
-                try:
-                    await obstore.delete_async(self._store, path)
-                except FileNotFoundError:
-                    continue
+            await self.delete(path)
 
 
 def _open(url: str) -> Bucket:

@@ -12,14 +12,26 @@ from dspy_service.api import documentation, errors
 from dspy_service.api.body_limit import BodyLimit
 from dspy_service.api.gate import Gate
 from dspy_service.api.headers import AnswerHeaders
-from dspy_service.api.routes import artifacts, events, health, jobs, keys, run
+from dspy_service.api.routes import artifacts, control, events, health, jobs, keys, metrics, run, webhooks
 from dspy_service.api.services import rules_of
+from dspy_service.api.sse import OpenStreams
+from dspy_service.api.stopping import before_the_end
 from dspy_service.bootstrap import Services
 
-_ROUTERS: tuple[APIRouter, ...] = (run.router, jobs.router, events.router, artifacts.router, keys.router, health.router)
+_ROUTERS: tuple[APIRouter, ...] = (
+    run.router,
+    jobs.router,
+    events.router,
+    control.router,
+    artifacts.router,
+    keys.router,
+    webhooks.router,
+    health.router,
+    metrics.router,
+)
 
 _TAGS = [
-    {"name": "jobs", "description": "Submit, and follow what happens."},
+    {"name": "jobs", "description": "Submit, follow what happens, and steer."},
     {"name": "artifacts", "description": "Take home what a job made."},
     {"name": "keys", "description": "Let others in: an admin makes, lists and revokes API keys."},
     {"name": "health", "description": "Whether jobs will be taken."},
@@ -40,7 +52,8 @@ def build_app(services: Services) -> FastAPI:
         gc.freeze()  # routes and schemas live as long as the process: collections need not walk them
         async with services:
             await gate.require_a_key_or_loopback()
-            yield
+            with before_the_end(services.events.aclose):
+                yield
 
     settings = services.settings
     app = FastAPI(
@@ -55,6 +68,7 @@ def build_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.gate = gate
+    app.state.open_streams = OpenStreams()
     app.state.rules = rules_of(settings, services.registry, is_open=False)
     app.state.open_rules = rules_of(settings, services.registry, is_open=True)
     for router in _ROUTERS:

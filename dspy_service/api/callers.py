@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dspy_service.api.gate import Gate
-from dspy_service.domain.errors import ScopeMissingError
+from dspy_service.domain.caller_errors import ScopeMissingError
 from dspy_service.domain.keys import Caller, Scope
 
 _bearer = HTTPBearer(

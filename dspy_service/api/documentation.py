@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
-from dspy_service.api.examples import ERROR_EXAMPLES, SUBMIT_ERROR_EXAMPLES
+from dspy_service.api.examples import ERROR_EXAMPLES
 from dspy_service.api.routes.keys import KeyRequest
 from dspy_service.domain.spec import RunRequest
 
@@ -70,8 +70,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         _describe_bodies(components)
         for operation in _operations(document):
-            examples = SUBMIT_ERROR_EXAMPLES if "requestBody" in operation else ERROR_EXAMPLES
-            _describe_errors(operation["responses"], examples)
+            _describe_errors(operation["responses"], ERROR_EXAMPLES)
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _without_null(parameter["schema"])
         for name in _FASTAPI_ERRORS:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from dspy_service.api.headers import SECURITY_HEADERS
-from dspy_service.domain.errors import FieldProblem
+from dspy_service.domain.field_problem import FieldProblem
 
 
 class ErrorEnvelope(BaseModel):
@@ -52,9 +52,9 @@ _MEANINGS = {
     401: "An API key is needed, and none was sent that opens this service.",
     403: "The API key has not the scope that this route needs; in open mode: the request came from elsewhere.",
     404: "No such job, file or artifact.",
-    409: "Cannot be served in the present state; ask again later, or send a new Idempotency-Key.",
+    409: "The job's present state forbids it; `detail` says what to do.",
     413: "The body is larger than the service accepts.",
-    422: "Malformed: every entry of `detail` names a field and what to do.",
+    422: "Malformed: every entry of `detail` names a field and what to do. `idempotency_key_reused`: send a new key.",
     429: "Too many requests (`rate_limited`, with Retry-After), or too many unfinished jobs (`quota_exceeded`).",
     500: "A stored file is not what the service wrote (`artifact_corrupt`); none of its content is sent.",
     503: "The store does not answer, or no worker can take jobs.",

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Match
 from dspy_service.api.envelope import error_answer
 from dspy_service.api.headers import request_id_of
 from dspy_service.api.problems import friendly
-from dspy_service.domain import errors
+from dspy_service.domain import caller_errors, errors
 from dspy_service.domain.redaction import redact
 
 _log = logging.getLogger(__name__)
@@ -20,14 +20,15 @@ _log = logging.getLogger(__name__)
 STATUSES: Mapping[type[errors.ServiceError], int] = {
     errors.ServiceError: 500,
     errors.InvalidRequestError: 422,
+    errors.IdempotencyKeyReusedError: 422,
     errors.UnsupportedRequestError: 400,
     errors.PayloadTooLargeError: 413,
-    errors.UnauthenticatedError: 401,
-    errors.ForbiddenError: 403,
-    errors.ScopeMissingError: 403,
-    errors.TooManyRequestsError: 429,
-    errors.RateLimitedError: 429,
-    errors.QuotaExceededError: 429,
+    caller_errors.UnauthenticatedError: 401,
+    caller_errors.ForbiddenError: 403,
+    caller_errors.ScopeMissingError: 403,
+    caller_errors.TooManyRequestsError: 429,
+    caller_errors.RateLimitedError: 429,
+    caller_errors.QuotaExceededError: 429,
     errors.NotFoundError: 404,
     errors.KeyNotFoundError: 404,
     errors.JobNotFoundError: 404,
@@ -35,8 +36,10 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     errors.FileNotStoredError: 404,
     errors.ConflictError: 409,
     errors.JobNotFinishedError: 409,
-    errors.IdempotencyConflictError: 409,
+    errors.JobStateError: 409,
     errors.LeaseLostError: 500,
+    errors.SlowReaderError: 503,
+    errors.ForbiddenAddressError: 400,
     errors.ArtifactCorruptError: 500,
     errors.SandboxUnavailableError: 503,
     errors.StoreUnavailableError: 503,
@@ -73,9 +76,9 @@ async def _service_error(request: Request, error: Exception) -> Response:
 def _headers(error: errors.ServiceError) -> Mapping[str, str] | None:
     if isinstance(error, errors.StoreUnavailableError):
         return {"retry-after": _RETRY_AFTER_SECONDS}
-    if isinstance(error, errors.RateLimitedError):
+    if isinstance(error, caller_errors.RateLimitedError):
         return {"retry-after": str(error.retry_after_seconds)}
-    if isinstance(error, errors.UnauthenticatedError):
+    if isinstance(error, caller_errors.UnauthenticatedError):
         return {"www-authenticate": 'Bearer realm="dspy-service"'}
     return None
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dspy_service.domain import errors
+from dspy_service.domain import caller_errors, errors
 
 _SIGNATURE = '''\
 from typing import Literal
@@ -119,17 +119,14 @@ _JOB_ID = "01a1f773-2525-7714-804e-610da14c487f"
 
 ERROR_EXAMPLES: dict[str, dict[str, Any]] = {
     "400": _error(errors.UnsupportedRequestError("There is no optimizer 'mipro'; did you mean 'miprov2'?")),
-    "401": _error(errors.UnauthenticatedError("none was sent")),
-    "403": _error(errors.ScopeMissingError("jobs:write")),
+    "401": _error(caller_errors.UnauthenticatedError("none was sent")),
+    "403": _error(caller_errors.ScopeMissingError("jobs:write")),
     "404": _error(errors.JobNotFoundError(_JOB_ID)),
     "409": _error(errors.JobNotFinishedError(_JOB_ID, "running")),
     "413": _error(errors.PayloadTooLargeError(8 * 2**20)),
     "422": _error(errors.InvalidRequestError.of("dataset", "is empty; send at least one")),
-    "429": _error(errors.RateLimitedError(600, 3)),
+    "429": _error(caller_errors.RateLimitedError(600, 3)),
     "500": _error(errors.ArtifactCorruptError("result.json", "its content was changed")),
     "503": _error(errors.StoreUnavailableError("store")),
 }
 """By HTTP status, made of the errors themselves."""
-
-SUBMIT_ERROR_EXAMPLES = {**ERROR_EXAMPLES, "409": _error(errors.IdempotencyConflictError("monday-1"))}
-"""The same for ``POST /run``, which has no job yet that could be unfinished."""

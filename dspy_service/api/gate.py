@@ -7,13 +7,8 @@ from starlette.requests import Request
 
 from dspy_service.api.open_mode import require_this_machine
 from dspy_service.bootstrap import Services
-from dspy_service.domain.errors import (
-    ConfigurationError,
-    ForbiddenError,
-    RateLimitedError,
-    StoreUnavailableError,
-    UnauthenticatedError,
-)
+from dspy_service.domain.caller_errors import ForbiddenError, RateLimitedError, UnauthenticatedError
+from dspy_service.domain.errors import ConfigurationError, StoreUnavailableError
 from dspy_service.domain.keys import OPEN_CALLER, Caller
 from dspy_service.domain.origins import is_loopback
 from dspy_service.usecases.authenticate import authenticate

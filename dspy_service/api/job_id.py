@@ -7,7 +7,8 @@ from fastapi import Depends, Path
 
 from dspy_service.domain.errors import JobNotFoundError
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+JOB_ID_PATTERN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_UUID = re.compile(JOB_ID_PATTERN)
 
 
 async def _checked(job_id: Annotated[str, Path(description="As `POST /run` answered it.")]) -> str:

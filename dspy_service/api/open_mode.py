@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from starlette.requests import Request
 
-from dspy_service.domain.errors import ForbiddenError
+from dspy_service.domain.caller_errors import ForbiddenError
 from dspy_service.domain.origins import host_of, is_loopback
 
 _WHY = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dspy_service.domain.catalogue.kwargs import nearest
-from dspy_service.domain.errors import FieldProblem
+from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.secrets import looks_like_a_key, names_a_secret
 
 _MAX_PROBLEMS = 50

@@ -9,7 +9,9 @@ from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.models_policy import ModelPolicy
+from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.usecases.check_request import Rules
+from dspy_service.usecases.explain_waiting import QueueRules
 
 
 def rules_of(settings: Settings, registry: Registry, *, is_open: bool) -> Rules:
@@ -27,7 +29,13 @@ def rules_of(settings: Settings, registry: Registry, *, is_open: bool) -> Rules:
         max_field_bytes=settings.max_field_bytes,
         limits=settings.job_limits,
         min_level=settings.sandbox_min_level,
+        webhooks=WebhookPolicy(allowed_origins=frozenset(settings.webhook_origins), allow_loopback=is_open),
     )
+
+
+def queue_rules_of(settings: Settings) -> QueueRules:
+    """Return what decides about waiting."""
+    return QueueRules(min_level=settings.sandbox_min_level, tenant_running_jobs=settings.tenant_running_jobs)
 
 
 # Plain functions would each take a detour through a thread pool.
@@ -41,8 +49,15 @@ async def _rules(request: Request, caller: JobsWriter) -> Rules:
     return rules
 
 
+async def _queue_rules(services: Annotated[Services, Depends(_services)]) -> QueueRules:
+    return queue_rules_of(services.settings)
+
+
 TheServices = Annotated[Services, Depends(_services)]
 """The opened ports; one set for the life of the process."""
 
 TheRules = Annotated[Rules, Depends(_rules)]
 """What the operator offers this caller, and allows."""
+
+TheQueueRules = Annotated[QueueRules, Depends(_queue_rules)]
+"""What decides about waiting."""

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from dspy_service.domain.job import JobStatus
 from dspy_service.domain.keys import ApiKeyView, CreatedKey
 from dspy_service.domain.result import RunResponse
-from dspy_service.domain.spec import Schema
-from dspy_service.domain.views import ArtifactView, EventPage, JobStatusView, JobSummaryView, RunAccepted
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.usage_view import UsageView
+from dspy_service.domain.views import ArtifactView, EventPage, JobList, JobStatusView, JobSummaryView, RunAccepted
 
 Submitted: TypeAlias = RunAccepted
 JobSummary: TypeAlias = JobSummaryView
@@ -21,10 +22,12 @@ __all__ = [
     "EventPage",
     "Health",
     "JobDetail",
+    "JobList",
     "JobSummary",
     "KeyList",
     "RunResponse",
     "Submitted",
+    "UsageView",
 ]
 
 

@@ -1,12 +1,14 @@
 """The asynchronous client: the same plans as the blocking one, performed on an event loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
+from httpx_sse import EventSource
 
 from dspy_service.client import calls, plans, programs
 from dspy_service.client.answers import (
@@ -15,19 +17,24 @@ from dspy_service.client.answers import (
     CreatedKey,
     Health,
     JobDetail,
+    JobList,
     JobSummary,
     Submitted,
+    UsageView,
 )
 from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
+from dspy_service.client.following import Following
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT_SECONDS,
     JobOrBundle,
+    ListOptions,
     WaitOptions,
     checked_base_url,
     handing_in,
     is_loopback,
+    query_of,
     request_of,
     submission,
 )
@@ -103,6 +110,47 @@ class AsyncClient:
         """As ``Client.events``."""
         return await self._run(plans.all_events(job_id, after=after))
 
+    async def watch(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """As ``Client.watch``; close the generator when you stop early."""
+        following = Following(job_id, after=after)
+        while not following.has_ended:
+            try:
+                async with aclosing(self._stream(following)) as events:
+                    async for event in events:
+                        yield event
+            except httpx.TransportError as error:
+                following.lost(error)
+            if not following.has_ended:
+                await self._sleep(following.pause_seconds)
+
+    async def usage(self, job_id: str) -> UsageView:
+        """As ``Client.usage``."""
+        return await self._run(plans.ask(calls.usage(job_id)))
+
+    async def jobs(self, **options: Unpack[ListOptions]) -> JobList:
+        """As ``Client.jobs``."""
+        return await self._run(plans.ask(calls.jobs(query_of(options))))
+
+    async def cancel(self, job_id: str) -> JobSummary:
+        """As ``Client.cancel``."""
+        return await self._run(plans.ask(calls.steer(job_id, "cancel")))
+
+    async def pause(self, job_id: str) -> JobSummary:
+        """As ``Client.pause``."""
+        return await self._run(plans.ask(calls.steer(job_id, "pause")))
+
+    async def resume(self, job_id: str) -> JobSummary:
+        """As ``Client.resume``."""
+        return await self._run(plans.ask(calls.steer(job_id, "resume")))
+
+    async def retry(self, job_id: str) -> JobSummary:
+        """As ``Client.retry``."""
+        return await self._run(plans.ask(calls.steer(job_id, "retry")))
+
+    async def delete(self, job_id: str) -> None:
+        """As ``Client.delete``."""
+        await self._run(plans.delete(job_id))
+
     async def artifact(self, job_id: str) -> ArtifactAnswer:
         """As ``Client.artifact``."""
         return await self._run(plans.ask(calls.artifact(job_id)))
@@ -129,6 +177,27 @@ class AsyncClient:
         """As ``Client.load_program``; the import of DSPy happens in a thread."""
         bundle = await self.artifact(job) if isinstance(job, str) else job
         return await asyncio.to_thread(programs.load_bundle, bundle, destination)
+
+    async def _stream(self, following: Following) -> AsyncGenerator[Event, None]:
+        """Yield what one connection gives."""
+        async with self._http.stream(
+            following.method,
+            following.path,
+            headers=dict(following.headers),
+            timeout=following.timeout(self._http.timeout),
+        ) as response:
+            if not following.is_open(response):
+                await response.aread()
+                following.refused(response)
+                return
+            following.check(response)
+            async with aclosing(EventSource(response).aiter_sse()) as messages:
+                async for message in messages:
+                    event = following.take(message)
+                    if event is not None:
+                        yield event
+                    if following.has_ended:
+                        return
 
     async def _run(self, plan: Plan[T]) -> T:
         reply: Reply = None

@@ -1,12 +1,13 @@
 """The blocking client."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
+from httpx_sse import EventSource
 
 from dspy_service.client import calls, plans, programs
 from dspy_service.client.answers import (
@@ -15,19 +16,24 @@ from dspy_service.client.answers import (
     CreatedKey,
     Health,
     JobDetail,
+    JobList,
     JobSummary,
     Submitted,
+    UsageView,
 )
 from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
+from dspy_service.client.following import Following
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT_SECONDS,
     JobOrBundle,
+    ListOptions,
     WaitOptions,
     checked_base_url,
     handing_in,
     is_loopback,
+    query_of,
     request_of,
     submission,
 )
@@ -123,6 +129,54 @@ class Client:
         """Return every event with ``seq > after``, oldest first."""
         return self._run(plans.all_events(job_id, after=after))
 
+    def watch(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
+        """Yield every event with ``seq > after`` as it happens, until the job has ended.
+
+        A broken connection is opened again where it broke; nothing is lost or doubled. Numbers that are left out are
+        not there any more.
+
+        Raises:
+            UnknownJobError: there is no such job, or it was deleted meanwhile.
+            ServiceUnreachableError: nobody has answered for a minute.
+            ApiError: the service refused.
+        """
+        following = Following(job_id, after=after)
+        while not following.has_ended:
+            try:
+                yield from self._stream(following)
+            except httpx.TransportError as error:
+                following.lost(error)
+            if not following.has_ended:
+                self._sleep(following.pause_seconds)
+
+    def usage(self, job_id: str) -> UsageView:
+        """Return what the job's language models have cost so far, by role and by model."""
+        return self._run(plans.ask(calls.usage(job_id)))
+
+    def jobs(self, **options: Unpack[ListOptions]) -> JobList:
+        """Return a page of your tenant's jobs, newest first; see ``ListOptions``."""
+        return self._run(plans.ask(calls.jobs(query_of(options))))
+
+    def cancel(self, job_id: str) -> JobSummary:
+        """End a job with its best program so far; NotYetError when it has ended otherwise."""
+        return self._run(plans.ask(calls.steer(job_id, "cancel")))
+
+    def pause(self, job_id: str) -> JobSummary:
+        """Stop a job for a while; nothing is lost."""
+        return self._run(plans.ask(calls.steer(job_id, "pause")))
+
+    def resume(self, job_id: str) -> JobSummary:
+        """Let a paused job go on, perhaps on another worker."""
+        return self._run(plans.ask(calls.steer(job_id, "resume")))
+
+    def retry(self, job_id: str) -> JobSummary:
+        """Try a failed job again under its id; what its models have answered already costs nothing."""
+        return self._run(plans.ask(calls.steer(job_id, "retry")))
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job with everything that it made."""
+        self._run(plans.delete(job_id))
+
     def artifact(self, job_id: str) -> ArtifactAnswer:
         """Return the compiled program; NotYetError while the job runs, UnknownJobError when it made none."""
         return self._run(plans.ask(calls.artifact(job_id)))
@@ -157,6 +211,26 @@ class Client:
             ProgramLoadError: DSPy is missing here, or cannot read the program.
         """
         return programs.load_bundle(self.artifact(job) if isinstance(job, str) else job, destination)
+
+    def _stream(self, following: Following) -> Iterator[Event]:
+        """Yield what one connection gives."""
+        with self._http.stream(
+            following.method,
+            following.path,
+            headers=dict(following.headers),
+            timeout=following.timeout(self._http.timeout),
+        ) as response:
+            if not following.is_open(response):
+                response.read()
+                following.refused(response)
+                return
+            following.check(response)
+            for message in EventSource(response).iter_sse():
+                event = following.take(message)
+                if event is not None:
+                    yield event
+                if following.has_ended:
+                    return
 
     def _run(self, plan: Plan[T]) -> T:
         reply: Reply = None

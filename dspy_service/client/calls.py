@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -17,9 +17,11 @@ from dspy_service.client.answers import (
     EventPage,
     Health,
     JobDetail,
+    JobList,
     JobSummary,
     KeyList,
     Submitted,
+    UsageView,
 )
 from dspy_service.client.errors import (
     ApiError,
@@ -32,8 +34,8 @@ from dspy_service.client.errors import (
     UnexpectedAnswerError,
     UnknownJobError,
 )
-from dspy_service.domain.errors import FieldProblem
 from dspy_service.domain.events import LogEntry
+from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.keys import Scope
 
 T_co = TypeVar("T_co", covariant=True)
@@ -69,7 +71,7 @@ class Call(Generic[T_co]):
     method: str
     path: str
     parse: Parse[T_co]
-    params: Mapping[str, int] = field(default_factory=dict)
+    params: Mapping[str, str | int] = field(default_factory=dict)
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     answers: frozenset[int] = frozenset({200})
@@ -83,7 +85,7 @@ class Call(Generic[T_co]):
             UnexpectedAnswerError: the body is not what this service sends.
         """
         if response.status_code not in self.answers:
-            raise _refusal(self, response)
+            raise refusal(self.method, self.path, response)
         try:
             return self.parse(response.content)
         except ValueError as error:
@@ -135,6 +137,26 @@ def events(job_id: str, *, after: int, limit: int) -> Call[EventPage]:
     return Call("GET", _job_path(job_id, "/events"), _model(EventPage), params={"after": after, "limit": limit})
 
 
+def usage(job_id: str) -> Call[UsageView]:
+    """Ask what the language models have cost."""
+    return Call("GET", _job_path(job_id, "/usage"), _model(UsageView))
+
+
+def jobs(params: Mapping[str, str | int]) -> Call[JobList]:
+    """Ask for a page of jobs."""
+    return Call("GET", "/jobs", _model(JobList), params=params)
+
+
+def steer(job_id: str, verb: Literal["cancel", "pause", "resume", "retry"]) -> Call[JobSummary]:
+    """Ask something of a job; asking twice changes nothing."""
+    return Call("POST", _job_path(job_id, f"/{verb}"), _model(JobSummary))
+
+
+def delete(job_id: str, *, may_be_gone: bool = False) -> Call[None]:
+    """Delete an ended job."""
+    return Call("DELETE", _job_path(job_id), _nothing, answers=frozenset({204, 404} if may_be_gone else {204}))
+
+
 def create_key(name: str, scopes: Sequence[Scope], expires_in_seconds: float | None) -> Call[CreatedKey]:
     """Make an API key."""
     body = {"name": name, "scopes": list(scopes), "expires_in_seconds": expires_in_seconds}
@@ -166,18 +188,22 @@ def _parse_model(answer: type[AnswerT], extra: str, body: bytes) -> AnswerT:
     return answer.model_validate_json(body, extra="allow" if extra == "allow" else "ignore")
 
 
+def _nothing(body: bytes) -> None:  # noqa: ARG001  # whatever it is, it says nothing more than its status
+    return None
+
+
 def _parse_logs(body: bytes) -> list[LogEntry]:
     return _LOG_ENTRIES.validate_json(body, extra="ignore")
 
 
-def _refusal(call: Call[object], response: httpx.Response) -> Exception:
+def refusal(method: str, path: str, response: httpx.Response) -> Exception:
     """Read the service's error envelope ``{"error", "detail", "request_id"}``."""
     try:
         envelope = json.loads(response.content)
         code, detail = envelope["error"], envelope["detail"]
     except (ValueError, KeyError, TypeError) as error:
         return UnexpectedAnswerError(
-            call.method, call.path, response.status_code, f"no error envelope ({error.__class__.__name__})"
+            method, path, response.status_code, f"no error envelope ({error.__class__.__name__})"
         )
     problems = _problems(detail)
     kind = _ERRORS.get(response.status_code, ApiError)

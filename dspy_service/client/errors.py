@@ -22,7 +22,7 @@
 
 from collections.abc import Sequence
 
-from dspy_service.domain.errors import FieldProblem
+from dspy_service.domain.field_problem import FieldProblem
 
 
 class ClientError(Exception):

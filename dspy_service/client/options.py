@@ -13,6 +13,7 @@ from dspy_service.client.errors import ServiceAddressError
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Plan
 from dspy_service.client.programs import Bundle
+from dspy_service.domain.job import JobStatus
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -31,6 +32,27 @@ class WaitOptions(TypedDict, total=False):
     poll_seconds: float
     timeout_seconds: float | None
     raise_on_failure: bool
+
+
+class ListOptions(TypedDict, total=False):
+    """Which jobs to list: all conditions must hold. ``after`` is the ``last_id`` of the page before."""
+
+    limit: int
+    after: str
+    status: JobStatus | str
+    optimizer: str
+    metadata: Mapping[str, str]
+
+
+def query_of(options: ListOptions) -> dict[str, str | int]:
+    """Return the query of a list."""
+    query: dict[str, str | int] = {f"metadata[{key}]": value for key, value in options.get("metadata", {}).items()}
+    if "limit" in options:
+        query["limit"] = options["limit"]
+    for name in ("after", "status", "optimizer"):
+        if name in options:
+            query[name] = str(options[name])
+    return query
 
 
 def submission(

@@ -8,7 +8,9 @@ from typing import Any, TypeAlias, TypedDict
 
 from dspy_service.client.errors import SubmissionError
 from dspy_service.client.source import serialize_source
-from dspy_service.domain.spec import ColumnMapping, ModelSettings, SplitFractions
+from dspy_service.domain.budget import Budget
+from dspy_service.domain.spec import ColumnMapping, JobLimits, ModelSettings, SplitFractions
+from dspy_service.domain.webhook import Webhook
 
 Fields: TypeAlias = Mapping[str, str] | Sequence[str]
 """``{field: column}``, or names that are both."""
@@ -29,6 +31,9 @@ class SubmitOptions(TypedDict, total=False):
     """Everything about a job that has a default.
 
     ``inputs`` and ``outputs`` map signature fields to columns; left out, fields are columns of the same name.
+    ``budget`` bounds what is spent, ``limits`` what the machine gives, ``webhook`` (an address) is told of the end, and
+    ``cache`` shares answers of language models between your jobs. Of your own waiting jobs, those with the higher
+    ``priority`` (0 to 9, usually 5) start first.
     ``idempotency_key`` makes a second ``submit`` of the same body answer with the first job.
     """
 
@@ -47,6 +52,11 @@ class SubmitOptions(TypedDict, total=False):
     split: Mapping[str, float] | SplitFractions
     shuffle: bool
     seed: int
+    budget: Mapping[str, Any] | Budget
+    limits: Mapping[str, Any] | JobLimits
+    priority: int
+    cache: bool
+    webhook: str | Mapping[str, Any] | Webhook
     metadata: Mapping[str, str]
     idempotency_key: str
 
@@ -111,10 +121,12 @@ def _row(number: int, row: object) -> dict[str, object]:
 
 
 def _plain(name: str, value: Any) -> object:  # noqa: ANN401  # the values of SubmitOptions
-    if isinstance(value, ModelSettings | SplitFractions):
+    if isinstance(value, ModelSettings | SplitFractions | Budget | JobLimits | Webhook):
         return value.model_dump(mode="json", exclude_none=True)
     if name.endswith("model") and isinstance(value, str):
         return {"name": value}
+    if name == "webhook" and isinstance(value, str):
+        return {"url": value}
     return dict(value) if isinstance(value, Mapping) else value
 
 

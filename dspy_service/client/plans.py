@@ -10,14 +10,20 @@ import httpx
 from dspy_service.client import calls
 from dspy_service.client.answers import JobDetail, JobSummary
 from dspy_service.client.calls import Call
-from dspy_service.client.errors import JobFailedError, ServiceUnreachableError, WaitTimeoutError
+from dspy_service.client.errors import (
+    JobFailedError,
+    ServiceUnavailableError,
+    ServiceUnreachableError,
+    TooManyRequestsError,
+    WaitTimeoutError,
+)
 from dspy_service.domain.events import Event, LogEntry
 
 T = TypeVar("T")
 
 _RETRY_PAUSES_SECONDS = (0.2, 0.6, 1.8)  # bridges the restart of an API process
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
-_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _PAGE_EVENTS = 1000
 
 
@@ -44,13 +50,22 @@ def ask(call: Call[T]) -> Plan[T]:
         reply = yield call
         if not _is_worth_a_retry(call, reply):
             return _conclude(call, reply)
-        yield Pause(_retry_after_seconds(reply) or pause_seconds)
+        yield Pause(retry_after_seconds(reply) or pause_seconds)
     return _conclude(call, (yield call))
 
 
 def once(call: Call[T]) -> Plan[T]:
     """Send one call once: for what must not happen twice when only its answer was lost. Raises as ``ask`` does."""
     return _conclude(call, (yield call))
+
+
+def delete(job_id: str) -> Plan[None]:
+    """Delete a job; when only the answer was lost, its absence is the proof that it worked. Raises as ``ask`` does."""
+    try:
+        yield from once(calls.delete(job_id))
+    except (ServiceUnreachableError, ServiceUnavailableError, TooManyRequestsError):
+        yield Pause(_RETRY_PAUSES_SECONDS[0])
+        yield from ask(calls.delete(job_id, may_be_gone=True))
 
 
 def _conclude(call: Call[T], reply: Reply) -> T:
@@ -62,11 +77,12 @@ def _conclude(call: Call[T], reply: Reply) -> T:
 
 def _is_worth_a_retry(call: Call[Any], reply: Reply) -> bool:
     if isinstance(reply, httpx.Response):
-        return reply.status_code in _RETRIED_STATUSES - call.answers
+        return reply.status_code in RETRIED_STATUSES - call.answers
     return True
 
 
-def _retry_after_seconds(reply: Reply) -> float | None:
+def retry_after_seconds(reply: Reply) -> float | None:
+    """Return how long the service asks to wait, half a minute at most; None when it does not say."""
     asked = reply.headers.get("retry-after", "") if isinstance(reply, httpx.Response) else ""
     return min(float(asked), _LONGEST_RETRY_AFTER_SECONDS) if asked.isdecimal() else None
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.schema import Schema
 
 MAX_MANIFEST_BYTES = 64 * 1024
 

@@ -3,8 +3,11 @@
 ::
 
     datasets/<tenant>/<sha256>.json   the rows of a job, content-addressed, shared by equal submissions of one tenant
-    <job_id>/<fence>/…                what one attempt wrote; private until its fenced finish
-    <job_id>/…                        what the finish published
+    <job_id>/<fence>/…                what one attempt wrote; read by nobody until its fenced finish names it
+    <job_id>/<fence>/best-<n>/…       the best program so far, number n of that attempt
+    <job_id>/<fence>/events.jsonl     with spec.json, the archive: what left the job store once the job had ended
+    <job_id>/journal/<fence>-<n>.seg  answers of language models, in the order in which they came
+    <job_id>/…                        copies of result and archive, for people and tools that look at the folder
 """
 
 PROGRAM_PICKLE = "program.pkl"
@@ -16,7 +19,10 @@ SPEC = "spec.json"
 EVENTS = "events.jsonl"
 MANIFEST = "manifest.json"
 EVENTS_MANIFEST = "events.manifest.json"
-"""Signs the event log, which is written after the job has ended, when ``manifest.json`` stands already."""
+"""Signs the archive, which is written after the job has ended, when ``manifest.json`` stands already."""
+
+ARCHIVED_FILES = (EVENTS, SPEC)
+"""What the archive holds, wherever the result stands."""
 
 PUBLIC_FILES = (PROGRAM_PICKLE, METADATA, PROGRAM_STATE, RESULT, EVENTS)
 """The names that a client may download; anything else is not found."""
@@ -35,6 +41,30 @@ def attempt_folder(job_id: str, fence: int) -> str:
     return f"{job_id}/{fence}"
 
 
+def best_folder(job_id: str, fence: int, number: int) -> str:
+    """Return the folder of a checkpoint; a new one each time, so that a reader never sees half of two."""
+    return f"{attempt_folder(job_id, fence)}/best-{number}"
+
+
+def attempt_folder_of(path: str) -> tuple[str, int] | None:
+    """Return the folder of an attempt, or of one of its checkpoints, that a file stands in, and the attempt's fence.
+
+    None for a file that stands elsewhere.
+    """
+    parts = path.split("/")[:-1]
+    return ("/".join(parts), int(parts[1])) if len(parts) > 1 and parts[1].isdecimal() else None
+
+
+def journal_folder(job_id: str) -> str:
+    """Return the folder of a job's journal."""
+    return f"{job_id}/journal"
+
+
+def journal_segment(job_id: str, fence: int, number: int) -> str:
+    """Return the path of one segment; names sort in the order of writing."""
+    return f"{journal_folder(job_id)}/{fence:08d}-{number:08d}.seg"
+
+
 def published_folder(job_id: str) -> str:
     """Return the folder that readers see once the job has ended."""
     return job_id
@@ -47,7 +77,7 @@ def file_in(folder: str, name: str) -> str:
 
 def manifest_of(name: str) -> str:
     """Return the name of the manifest that signs the file ``name`` of the same folder."""
-    return EVENTS_MANIFEST if name == EVENTS else MANIFEST
+    return EVENTS_MANIFEST if name in ARCHIVED_FILES else MANIFEST
 
 
 def public_artifact_path(job_id: str) -> str:

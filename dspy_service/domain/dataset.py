@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pydantic_core
 from pydantic import JsonValue
 
-from dspy_service.domain.errors import FieldProblem, InvalidRequestError, UnsupportedRequestError
+from dspy_service.domain.errors import InvalidRequestError, UnsupportedRequestError
+from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.result import SplitCounts
 from dspy_service.domain.sources import SignatureFacts
 from dspy_service.domain.spec import ColumnMapping, Row

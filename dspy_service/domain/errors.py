@@ -4,6 +4,7 @@
 
     ServiceError
     ├── InvalidRequestError        the payload is malformed; a list of fields and sentences
+    │   └── IdempotencyKeyReusedError  the key came before with another body
     ├── UnsupportedRequestError    well-formed, but asks for something we do not offer
     ├── PayloadTooLargeError       a size cap was passed
     ├── UnauthenticatedError       no API key, or one that opens nothing
@@ -19,8 +20,10 @@
     │   └── FileNotStoredError     a name in the artifact store that holds nothing
     ├── ConflictError              must wait, or came too late
     │   ├── JobNotFinishedError
-    │   └── IdempotencyConflictError
+    │   └── JobStateError          the job's state forbids what was asked
     ├── LeaseLostError             another worker owns the job now
+    ├── SlowReaderError            a reader of events has fallen too far behind
+    ├── ForbiddenAddressError      a webhook's host stands for an address that must not be called
     ├── ArtifactCorruptError       a stored file is not what the service wrote
     ├── SandboxUnavailableError    no live worker confines submitted code as well as it must
     ├── StoreUnavailableError      Redis or the artifact store does not answer
@@ -28,24 +31,14 @@
     ├── ProtocolError              a peer sent bytes that are not our frames
     └── ModelCallError             a language model call failed; ``kind`` says how
 
-Each class has a stable ``code`` that clients may match on. Only ``api/errors.py`` knows HTTP statuses.
+Those about who calls, and how often, stand in ``caller_errors``. Each class has a stable ``code`` that clients may
+match on. Only ``api/errors.py`` knows HTTP statuses.
 """
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-
-class FieldProblem(BaseModel):
-    """One thing that is wrong with a payload: where, and what to do about it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    field: str
-    """Dotted path, for example ``dataset.3.question``; empty when it is the whole body."""
-    message: str
+from dspy_service.domain.field_problem import FieldProblem
 
 
 class ServiceError(Exception):
@@ -69,6 +62,17 @@ class InvalidRequestError(ServiceError):
         return cls([FieldProblem(field=field, message=message)])
 
 
+class IdempotencyKeyReusedError(InvalidRequestError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, key: str) -> None:
+        message = f"{key!r} was used with another body; send a new key for a new job"
+        super().__init__([FieldProblem(field="Idempotency-Key", message=message)])
+        self.key = key
+
+
 class UnsupportedRequestError(ServiceError):
     """The payload is well-formed but asks for something that cannot be done as asked."""
 
@@ -87,60 +91,6 @@ class PayloadTooLargeError(ServiceError):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The request body is larger than {max_bytes} bytes; send fewer or shorter rows.")
         self.max_bytes = max_bytes
-
-
-class UnauthenticatedError(ServiceError):
-    """No API key, or one that opens nothing; ``reason`` says which, as half a sentence."""
-
-    code = "unauthenticated"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"This service needs an API key ({reason}); send it in Authorization, as a Bearer token.")
-        self.reason = reason
-
-
-class ForbiddenError(ServiceError):
-    """The request is understood and refused, whoever sends it."""
-
-    code = "forbidden"
-
-
-class ScopeMissingError(ForbiddenError):
-    """The key is good, but not for this."""
-
-    code = "scope_missing"
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"This API key has no scope {scope!r}; ask an admin for a key that has it.")
-        self.scope = scope
-
-
-class TooManyRequestsError(ServiceError):
-    """The caller has had its share for now."""
-
-    code = "too_many_requests"
-
-
-class RateLimitedError(TooManyRequestsError):
-    """Too many requests within a minute."""
-
-    code = "rate_limited"
-
-    def __init__(self, per_minute: int, retry_after_seconds: float) -> None:
-        seconds = max(1, math.ceil(retry_after_seconds))
-        super().__init__(f"More than {per_minute} requests within a minute; try again in {seconds} s.")
-        self.per_minute = per_minute
-        self.retry_after_seconds = seconds
-
-
-class QuotaExceededError(TooManyRequestsError):
-    """The tenant has as many unfinished jobs as it may have."""
-
-    code = "quota_exceeded"
-
-    def __init__(self, max_live_jobs: int) -> None:
-        super().__init__(f"{max_live_jobs} of your jobs have not ended, which is the most; wait for one of them.")
-        self.max_live_jobs = max_live_jobs
 
 
 class NotFoundError(ServiceError):
@@ -207,14 +157,16 @@ class JobNotFinishedError(ConflictError):
         self.status = status
 
 
-class IdempotencyConflictError(ConflictError):
-    """The idempotency key was used before with another body."""
+class JobStateError(ConflictError):
+    """The job's state forbids what was asked of it."""
 
-    code = "idempotency_conflict"
+    code = "job_state"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"Idempotency-Key {key!r} was used with another body; send a new key for a new job.")
-        self.key = key
+    def __init__(self, job_id: str, status: str, verb: str, advice: str) -> None:
+        super().__init__(f"Job {job_id!r} is {status}, so it cannot be {verb}; {advice}.")
+        self.job_id = job_id
+        self.status = status
+        self.verb = verb
 
 
 class LeaseLostError(ServiceError):
@@ -228,13 +180,20 @@ class LeaseLostError(ServiceError):
         self.fence = fence
 
 
-class ArtifactCorruptError(ServiceError):
-    """A stored file is missing its signature, was changed, or belongs to another job; nothing of it was read.
+class SlowReaderError(ServiceError):
+    """A reader of events has fallen too far behind; it may come back with the last number that it saw."""
 
-    Args:
-        path: In the artifact store.
-        reason: What is wrong, as half a sentence for the operator's log; never a part of the content.
-    """
+    code = "slow_reader"
+
+
+class ForbiddenAddressError(ServiceError):
+    """The host stands for an address that must not be called."""
+
+    code = "forbidden_address"
+
+
+class ArtifactCorruptError(ServiceError):
+    """A stored file is unsigned, changed, or another job's; nothing was read. ``reason`` is half a sentence."""
 
     code = "artifact_corrupt"
 

@@ -1,13 +1,15 @@
 """Numbered public facts about a job, and the views that the HTTP contract derives from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.job import TERMINAL
+from dspy_service.domain.schema import Schema
 from dspy_service.domain.times import UtcTime
 
 
@@ -34,8 +36,8 @@ class NewEvent(Schema):
     * ``log``: ``{"level", "logger", "message"}``
     * ``trial``: ``{"trial", "score", "kind": "full" | "minibatch", "rows", "candidate"?}``
     * ``candidate``: ``{"candidate", "parents"?, "instructions"?, "score"?}``
-    * ``usage``: ``{"roles": {role: {"calls", "prompt_tokens", "completion_tokens", "cached_calls"}}}``
-    * ``checkpoint``: ``{"score", "rows"}``
+    * ``usage``: ``{"roles": {role: RoleUsage}}``: totals so far, not what came since the last one
+    * ``checkpoint``: ``{"score", "number"}``: a best program so far, which a stop now finds
     * ``warning``: ``{"code", "message"}``
     """
 
@@ -54,6 +56,11 @@ class Event(Schema):
     attempt: Annotated[int, Field(ge=0)]
     data: dict[str, JsonValue]
 
+    @cached_property
+    def json_line(self) -> bytes:
+        """The event as one line of JSON; written once, however many readers it goes to."""
+        return self.model_dump_json().encode()
+
 
 class ProgressEvent(Schema):
     """One entry of the contract's ``progress_events``."""
@@ -70,6 +77,19 @@ class LogEntry(Schema):
     level: str
     logger: str
     message: str
+
+
+def leading_run(events: Sequence[Event]) -> list[Event]:
+    """Return the events before the first missing number."""
+    for index, event in enumerate(events):
+        if event.seq != events[0].seq + index:
+            return list(events[:index])
+    return list(events)
+
+
+def tells_an_end(event: Event) -> bool:
+    """Whether a job ended with this event; a ``retry`` may have come after it."""
+    return event.type is EventType.STATE and str(event.data.get("status")) in TERMINAL
 
 
 def progress_events(events: Iterable[Event]) -> list[ProgressEvent]:

@@ -12,15 +12,27 @@ to runner              ``spec``     ``job_id``; ``spec`` (a JobSpec); ``module``
                                     ``caps`` {``frame_bytes``, ``log_bytes``, ``output_bytes``}: what is beyond is lost
 to runner              ``rows``     ``rows``: a list; ``last``: bool. Frames of at most 1 MiB
 to runner              ``answer``   ``id``; ``response`` (lm15 dict) or ``error`` {``kind`` (a ModelErrorKind),
-                                    ``message``, ``model``, ``retry_after_seconds``}
-to runner              ``cancel``   nothing: stop at the next call and report what is known (kind ``cancelled``)
+                                    ``message``, ``model``, ``retry_after_seconds``}; ``replayed``: true when an
+                                    earlier attempt paid for it
+to runner              ``cancel``   nothing: send the newest checkpoint and report what is known (kind ``cancelled``)
+to runner              ``stop``     ``reason`` (``budget_exhausted``): compile no further; evaluate the best program
+                                    so far on the test split and report it; before the compile: report a failure
 to supervisor          ``ready``    ``level``, ``applied`` {…}, ``versions`` {…}, ``pid``
 to supervisor          ``lm``       ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id`` (or null), ``candidate``
 to supervisor          ``status``   ``status``: ``running``
+to supervisor          ``phase``    ``phase``: what the calls that follow are for: ``baseline``, ``compile``, ``final``;
+                                    each once, in this order. The dry run comes before the first
 to supervisor          ``event``    ``type``, ``data``, ``occurred_at`` (UTC, ISO), ``eta_seconds`` (null: unknown)
-to supervisor          ``blob``     ``name``, ``data`` (base64), ``last``: files of the artifact in order
-to supervisor          ``result``   ``result``: a RunnerResult; a terminal frame
-to supervisor          ``failure``  ``failure``: a Failure; ``partial``: a RunnerResult or null; a terminal frame
+to supervisor          ``blob``     ``name``, ``data`` (base64), ``last``, ``checkpoint`` (its number; null: of the
+                                    final artifact): files in order, those of one set never among those of another
+to supervisor          ``checkpoint`` ``number`` (from 1), ``score`` (whole valset), ``result``: a partial RunnerResult.
+                                    The blobs of this number are the best program so far, complete. A number whose
+                                    blobs break off is void; the next one is higher
+to supervisor          ``result``   ``result``: a RunnerResult; ``reason``: ``completed``, ``target_reached``,
+                                    ``no_improvement`` or ``budget_exhausted``; a terminal frame
+to supervisor          ``failure``  ``failure``: a Failure, of kind ``cancelled`` after a cancel, ``budget_exhausted``
+                                    where a budget ended before there was a program; ``partial``: a RunnerResult or
+                                    null; a terminal frame
 =====================  ===========  ==================================================================================
 
 A closed socket ends the runner at once. Fields that a role leaves out are null.

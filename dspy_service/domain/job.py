@@ -6,8 +6,9 @@
        │            │             │
        └────────────┴─────────────┴──────► failed | cancelled
        └────────────┴─────────────┴──► paused ──► pending
+                                       failed ──► pending     (``retry``, at the user's own wish)
 
-Terminal states never change. ``attempt`` rises on every claim, ``losses`` only when a lease expires.
+Terminal states never change by themselves. ``attempt`` rises on every claim, ``losses`` only when a lease expires.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from dspy_service.domain.spec import JobSpec, Schema, SplitFractions
+from dspy_service.domain.budget import Budget
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.spec import DEFAULT_PRIORITY, JobSpec, SplitFractions
+from dspy_service.domain.webhook import Webhook
 
 SCHEMA_VERSION = 1
 """Of records, events and manifests; a newer one than ours is refused at start-up."""
@@ -36,8 +40,8 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended for good."""
-        return not TRANSITIONS[self]
+        """Whether the job has ended; only a user's ``retry`` opens a failed one again."""
+        return self in TERMINAL
 
     def can_become(self, other: "JobStatus") -> bool:
         """Whether the state machine has an arrow from this state to ``other``."""
@@ -56,10 +60,12 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     ),
     JobStatus.PAUSED: frozenset({JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.SUCCESS: frozenset(),
-    JobStatus.FAILED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PENDING}),
     JobStatus.CANCELLED: frozenset(),
 }
 """``validating``/``running`` go back to ``pending`` when a lease expires or a deploy hands the job back."""
+
+TERMINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED})
 
 TerminationReason = Literal[
     "completed",
@@ -86,6 +92,25 @@ class Failure(Schema):
     """The user's own frames only."""
 
 
+class Wish(StrEnum):
+    """What the record asks of the worker that holds the job; read from each heartbeat's reply."""
+
+    GO_ON = "go_on"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+
+
+class BestSoFar(Schema):
+    """The best program that an unfinished job has stored, as an artifact of its own."""
+
+    score: float
+    """On the whole valset."""
+    path: str
+    """Folder in the artifact store with a signed program and a partial result."""
+    fence: Annotated[int, Field(ge=1)]
+    """Of the attempt that stored it; its manifest names the same."""
+
+
 class Job(Schema):
     """The record that lives in Redis: small, and the only truth about a job's state.
 
@@ -99,13 +124,22 @@ class Job(Schema):
     message: str | None = None
     """The newest progress event's name, or the one-line reason of a failure."""
     created_at: datetime
+    queued_at: datetime
+    """When it last became ``pending``: at submit, after a loss, a hand-back, a resume or a retry."""
     started_at: datetime | None = None
+    """Of the first attempt."""
+    attempt_started_at: datetime | None = None
     completed_at: datetime | None = None
+    active_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Running time of earlier attempts; neither queued nor paused time, nor the present attempt."""
     attempt: Annotated[int, Field(ge=0)] = 0
     fence: Annotated[int, Field(ge=0)] = 0
     losses: Annotated[int, Field(ge=0)] = 0
     owner: str | None = None
     """The worker that holds the lease, for people who look; the fence is what proves it."""
+    wish: Wish = Wish.GO_ON
+    """What a user asked for and the worker has not done yet."""
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
     last_seq: Annotated[int, Field(ge=0)] = 0
     """Number of the newest event."""
     latest_metrics: dict[str, JsonValue] = Field(default_factory=dict)
@@ -113,10 +147,15 @@ class Job(Schema):
     """When the job is expected to end; None while nothing is known."""
     termination_reason: TerminationReason | None = None
     result_path: str | None = None
-    """Folder in the artifact store that the fenced finish published; None when the job has no files."""
+    """Folder in the artifact store that the fenced finish named; None when the job has no files."""
+    result_fence: Annotated[int, Field(ge=0)] = 0
+    """Of the attempt that wrote that folder; its manifest names the same."""
     has_artifact: bool = False
-    events_archived: bool = False
-    """Whether the event log stands in the artifact store instead of Redis."""
+    best: BestSoFar | None = None
+    archived_seq: Annotated[int, Field(ge=0)] = 0
+    """Events up to this number stand in the artifact store instead of Redis; 0: none."""
+    archive_fence: Annotated[int, Field(ge=0)] = 0
+    """The fence that the archive's manifest names."""
     sandbox_level: str | None = None
     module_name: str
     optimizer_name: str
@@ -128,6 +167,8 @@ class Job(Schema):
     seed: int
     optimizer_kwargs: dict[str, JsonValue]
     compile_kwargs: dict[str, JsonValue]
+    budget: Budget | None = None
+    webhook: Webhook | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
 
     def evolve(self, **changes: object) -> "Job":
@@ -178,14 +219,6 @@ class Claim(Schema):
         return self.job.fence
 
 
-class Wish(StrEnum):
-    """What the record asks of the worker that holds the job; read from each heartbeat's reply."""
-
-    GO_ON = "go_on"
-    CANCEL = "cancel"
-    PAUSE = "pause"
-
-
 class Outcome(Schema):
     """How a job ended, for the fenced finish."""
 
@@ -193,4 +226,5 @@ class Outcome(Schema):
     termination_reason: TerminationReason
     message: str
     result_path: str | None = None
+    """Folder that this attempt has written; None: no files."""
     has_artifact: bool = False

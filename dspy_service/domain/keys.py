@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.schema import Schema
 from dspy_service.domain.times import UtcTime
 
 LOCAL_TENANT = "local"

@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 
 from dspy_service.domain.events import LogEntry
 from dspy_service.domain.job import TerminationReason
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.schema import Schema
 
 
 class SplitCounts(Schema):
@@ -41,10 +41,15 @@ class RoleUsage(Schema):
 
     model: str
     calls: int = 0
-    """Requests that a provider answered."""
+    """Requests that a provider answered, over all attempts; each of them once."""
+    replayed_calls: int = 0
+    """Those of them that this attempt took from the journal of earlier ones; free."""
     cached_calls: int = 0
-    """Requests that the job's journal answered; free."""
+    """Requests equal to an earlier one of this job; free."""
+    shared_cache_calls: int = 0
+    """Requests that an earlier job of the tenant had paid for; free."""
     failed_calls: int = 0
+    """Requests that a provider refused, or did not answer in this attempt."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
@@ -58,6 +63,13 @@ class Usage(Schema):
     total_calls: int = 0
     total_tokens: int = 0
     cost_usd: float | None = None
+    """None when any of the paid calls has no known price."""
+    unpriced_models: list[str] = Field(default_factory=list)
+    """Models that were called and whose price is not known, by name; their calls are in no sum of money."""
+    cache_hit_rate: float | None = None
+    """Share of all requests that an equal earlier one of this job or of the tenant's jobs answered; 0 to 1."""
+    prices_as_of: str | None = None
+    """Of which day, or which release, the prices are that the money was counted with."""
 
 
 class ProgramArtifact(Schema):

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
-from dspy_service.domain.errors import FieldProblem, InvalidRequestError
+from dspy_service.domain.errors import InvalidRequestError
+from dspy_service.domain.field_problem import FieldProblem
 
 _SECRET_NAME = re.compile(
     r"^(?:.*[_-])?(?:api[_-]?keys?|access[_-]?keys?|secret[_-]?keys?|secrets?|passwords?|passwd|credentials?"

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dspy_service.domain.errors import FieldProblem, InvalidRequestError, UnsupportedRequestError
+from dspy_service.domain.errors import InvalidRequestError, UnsupportedRequestError
+from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.secrets import looks_like_a_key
 from dspy_service.domain.signature_source import find_signatures
 from dspy_service.domain.spec import MAX_SOURCE_BYTES

@@ -4,11 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from dspy_service.domain.budget import Budget
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.webhook import Webhook
 
 MAX_SOURCE_BYTES = 64 * 1024  # parsing 64 KiB takes about 50 ms; 1 MiB takes seconds
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_LENGTH = 128
+DEFAULT_PRIORITY = 5
 MIN_MEMORY_BYTES = 256 * 1024**2  # an idle runner has 90 MiB, a compile peaks at 130
 MIN_THREADS = 24  # the runner's own, and room for an evaluation
 
@@ -17,21 +22,6 @@ Row = dict[str, JsonValue]
 
 LmRole = Literal["task", "prompt", "reflection"]
 """Who is asked: the program's own model, the instruction proposer, GEPA's reflection."""
-
-
-class Schema(BaseModel):
-    """Settings shared by everything that crosses a wire: frozen, strict, no unknown fields."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-    )
 
 
 class ModelSettings(Schema):
@@ -164,6 +154,17 @@ class JobSpec(Schema):
     limits: Annotated[
         JobLimits | None, Field(description="Lower limits for this job than the operator's; null: the operator's.")
     ] = None
+    budget: Annotated[
+        Budget | None, Field(description="What the job may spend, and when it has reached enough; null: no bound.")
+    ] = None
+    priority: Annotated[
+        int, Field(ge=0, le=9, description="Among your own waiting jobs, higher ones start first; oldest first inside.")
+    ] = DEFAULT_PRIORITY
+    cache: Annotated[
+        bool,
+        Field(description="Take answers that your earlier jobs with this option got to equal calls, and leave yours."),
+    ] = False
+    webhook: Annotated[Webhook | None, Field(description="Told when the job has ended; null: nobody.")] = None
     metadata: Annotated[
         dict[
             Annotated[str, Field(min_length=1, max_length=MAX_METADATA_LENGTH)],

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from dspy_service.domain.events import Event, LogEntry, ProgressEvent, log_entries, progress_events
-from dspy_service.domain.job import Job, JobStatus, TerminationReason
+from dspy_service.domain.budget import Budget
+from dspy_service.domain.events import Event, LogEntry, ProgressEvent, leading_run, log_entries, progress_events
+from dspy_service.domain.job import Job, JobStatus, TerminationReason, Wish
 from dspy_service.domain.result import ProgramArtifact, RunResponse
-from dspy_service.domain.spec import Schema, SplitFractions
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.spec import SplitFractions
 from dspy_service.domain.times import UtcTime
 
 
@@ -50,6 +52,23 @@ class JobStatusView(JobView):
     result: Annotated[RunResponse | None, Field(description="Null until the job has ended, then always present.")]
 
 
+WaitingReason = Literal["behind_others", "tenant_limit", "no_worker"]
+
+
+class Waiting(Schema):
+    """Where a pending job stands, and what it waits for."""
+
+    position: Annotated[int | None, Field(ge=1)] = None
+    """Among the tenant's own waiting jobs, 1 is next; None when it waits no more."""
+    reason: WaitingReason | None = None
+    """None: it will be taken at once."""
+    detail: str | None = None
+    """The reason as a sentence that says what helps."""
+
+
+NOT_WAITING = Waiting()
+
+
 class JobSummaryView(JobView):
     """The answer of ``GET /jobs/{job_id}/summary``: small, for polling."""
 
@@ -62,6 +81,40 @@ class JobSummaryView(JobView):
     seed: Annotated[int, Field(description="Of the split; the one that was sent, or the one that was drawn.")]
     optimizer_kwargs: dict[str, JsonValue]
     compile_kwargs: dict[str, JsonValue]
+    requested: Annotated[
+        Literal["cancel", "pause"] | None, Field(description="What was asked for and the worker has not done yet.")
+    ]
+    priority: int
+    budget: Budget | None
+    queued_at: Annotated[UtcTime, Field(description="When it last began to wait.")]
+    queue_position: Annotated[
+        int | None, Field(description="Among your own waiting jobs; 1 is next. Null when it does not wait.")
+    ]
+    waiting_reason: Annotated[
+        WaitingReason | None, Field(description="Why a pending job waits; null: it will be taken at once.")
+    ]
+    waiting_detail: Annotated[str | None, Field(description="The same as a sentence.")]
+    active_seconds: Annotated[
+        float,
+        Field(description="Running time of all attempts, which `max_seconds` bounds; not queued, not paused."),
+    ]
+    losses: Annotated[int, Field(description="Workers that died on it.")]
+    best_score: Annotated[
+        float | None,
+        Field(description="Of the best program stored so far, on the whole valset; a stop keeps it."),
+    ]
+
+
+class JobList(Schema):
+    """The answer of ``GET /jobs``: newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobSummaryView]
+    has_more: Annotated[bool, Field(description="Whether there are older ones; ask with after = last_id.")]
+    last_id: Annotated[
+        str | None,
+        Field(description="Where the next page goes on; with filters, perhaps a job that is not in `data`."),
+    ]
 
 
 class ArtifactView(Schema):
@@ -71,6 +124,13 @@ class ArtifactView(Schema):
     program_artifact: ProgramArtifact
 
 
+class EventGap(Schema):
+    """Numbers that are not there any more."""
+
+    first: Annotated[int, Field(alias="from")]
+    last: Annotated[int, Field(alias="to")]
+
+
 class EventPage(Schema):
     """A page of a job's numbered events, oldest first."""
 
@@ -78,6 +138,36 @@ class EventPage(Schema):
     data: list[Event]
     has_more: Annotated[bool, Field(description="Whether there are newer events; ask with after = last_id.")]
     last_id: Annotated[int, Field(description="Number of the last event of this page, or what ``after`` was.")]
+    gap: Annotated[
+        EventGap | None, Field(description="Numbers before this page's first event that are not there any more.")
+    ] = None
+
+
+class StreamEnd(Schema):
+    """The last message of an event stream: the job has ended, and everything was told."""
+
+    status: JobStatus
+    termination_reason: TerminationReason | None
+    last_id: int
+
+
+def page_events(events: Sequence[Event], *, after: int, limit: int, last_seq: int) -> EventPage:
+    """Compose a page: it ends before a missing number, so that each page has at most one gap, at its start.
+
+    Args:
+        events: What was found behind ``after``, at most one more than ``limit``.
+        after: The last number that the reader has seen.
+        limit: Most events of a page.
+        last_seq: Number of the job's newest event.
+    """
+    page = leading_run(events)[:limit]
+    missing_up_to = page[0].seq - 1 if page else last_seq
+    return EventPage(
+        data=page,
+        has_more=len(events) > len(page),
+        last_id=page[-1].seq if page else max(after, last_seq),
+        gap=EventGap(first=after + 1, last=missing_up_to) if missing_up_to > after else None,
+    )
 
 
 def _common(job: Job, now: datetime) -> dict[str, object]:
@@ -97,7 +187,25 @@ def view_status(job: Job, events: Sequence[Event], result: RunResponse | None, n
     )
 
 
-def view_summary(job: Job, now: datetime) -> JobSummaryView:
+def view_summary(job: Job, now: datetime, waiting: Waiting = NOT_WAITING) -> JobSummaryView:
     """Compose the small view of a job; its cost does not depend on the job's history."""
     own = {name: getattr(job, name) for name in JobSummaryView.model_fields if name in type(job).model_fields}
-    return JobSummaryView.model_validate({**own, **_common(job, now), "elapsed_seconds": job.elapsed_seconds()})
+    return JobSummaryView.model_validate(
+        {
+            **own,
+            **_common(job, now),
+            "elapsed_seconds": job.elapsed_seconds(),
+            "requested": None if job.wish is Wish.GO_ON else job.wish.value,
+            "queue_position": waiting.position,
+            "waiting_reason": waiting.reason,
+            "waiting_detail": waiting.detail,
+            "active_seconds": job.active_seconds + _present_attempt_seconds(job, now),
+            "best_score": job.best.score if job.best is not None else None,
+        }
+    )
+
+
+def _present_attempt_seconds(job: Job, now: datetime) -> float:
+    if job.status not in {JobStatus.VALIDATING, JobStatus.RUNNING} or job.attempt_started_at is None:
+        return 0.0
+    return max(0.0, (now - job.attempt_started_at).total_seconds())

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.schema import Schema
 
 SandboxLevel = Literal["L1", "L2"]
 """How submitted code is confined: L1 own process and limits, L2 Landlock and seccomp on top."""

@@ -11,8 +11,11 @@ them in both roles."""
 CLIENT_KEY_VARIABLE = "DSPY_SERVICE_API_KEY"
 """A person's own key to a service, which no role of the service needs."""
 
+_NOT_FOR_WORKERS = {
+    CLIENT_KEY_VARIABLE,
+    "REMAP_SIGTERM",  # it would make Celery wait for jobs that nobody has told to stop
+}
 _WORKER_ENVIRONMENT = {
-    "REMAP_SIGTERM": "SIGQUIT",  # Celery's soft shutdown listens to SIGQUIT only
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the price map is otherwise fetched over the network
 }
 
@@ -46,7 +49,7 @@ def api_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return what a worker runs with: its broker is the one that holds the provider keys."""
-    kept = {name: value for name, value in inherited.items() if name != CLIENT_KEY_VARIABLE}
+    kept = {name: value for name, value in inherited.items() if name not in _NOT_FOR_WORKERS}
     return {**kept, **_WORKER_ENVIRONMENT}
 
 

@@ -22,7 +22,7 @@ API_GRACE_SECONDS = 5.0
 VERBOSE_LEVELS = ("debug", "info")
 WATCH_SECONDS = 0.2
 READY_SECONDS = 60.0  # a cold import of dspy on a busy machine
-WORKER_GRACE_SECONDS = 8.0  # an idle worker needs one or two; a busy one is killed, and its job's lease runs out
+WORKER_GRACE_SECONDS = 8.0  # beyond what it may take to hand jobs back; an idle worker needs one or two
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Platform:
         """Stop the API, then the workers, then the store; each wait is bounded."""
         while self._children:
             child = self._children.pop()  # the API was started last
-            child.stop(API_GRACE_SECONDS if child.name == "api" else WORKER_GRACE_SECONDS)
+            worker_seconds = self._settings.hand_back_seconds + WORKER_GRACE_SECONDS
+            child.stop(API_GRACE_SECONDS if child.name == "api" else worker_seconds)
         if self._valkey is not None:
             self._valkey.stop()
 

@@ -1,6 +1,7 @@
 """Decides whether what a runner calls its program may be stored."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from dspy_service.domain import artifact_paths as paths
 from dspy_service.domain.job import JobStatus
@@ -22,7 +23,7 @@ def accept_program(report: RunReport) -> RunReport:
     """
     if report.status is JobStatus.FAILED or (report.status is JobStatus.CANCELLED and not report.files):
         return report
-    problem = _problem(report)
+    problem = program_problem(report.files)
     if problem is None:
         return report
     if report.status is JobStatus.CANCELLED:
@@ -31,13 +32,14 @@ def accept_program(report: RunReport) -> RunReport:
     return RunReport.failed(REFUSED, message, usage=report.usage, partial=report.result)
 
 
-def _problem(report: RunReport) -> str | None:
-    missing = [name for name in _NEEDED if name not in report.files]
+def program_problem(files: Mapping[str, bytes]) -> str | None:
+    """Return why these files of a runner must not be stored, as half a sentence; None when they may be."""
+    missing = [name for name in _NEEDED if name not in files]
     if missing:
         return f"it sent no {missing[0]}."
     try:
-        fields = recorded_fields(parse(report.files[paths.METADATA], paths.METADATA))
-        check_program_state(report.files[paths.PROGRAM_STATE], fields)
+        fields = recorded_fields(parse(files[paths.METADATA], paths.METADATA))
+        check_program_state(files[paths.PROGRAM_STATE], fields)
     except ProgramStateError as error:
         return str(error)
     return None

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from dspy_service.domain.errors import UnauthenticatedError
+from dspy_service.domain.caller_errors import UnauthenticatedError
 from dspy_service.domain.keys import Caller, opens, parse_token
 from dspy_service.ports import KeyStore
 

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspy_service.domain.errors import SandboxUnavailableError, StoreUnavailableError
+from dspy_service.domain.queue import QueueFigures
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
 from dspy_service.ports import JobStore
 
 _GOOD_SECONDS = 1.0  # workers announce themselves every three
+_IDLE_SECONDS = 20.0  # a job that waits is rung for every ten
+
+EMPTY_QUEUE = QueueFigures(waiting=0, running=0, oldest_waiting_seconds=0)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,9 @@ class Health:
     store_answers: bool
     live: tuple[WorkerInfo, ...]
     minimum: SandboxLevel
+    queue: QueueFigures = EMPTY_QUEUE
+    tenants_are_limited: bool = False
+    """Whether jobs may have to wait although a slot is free."""
 
     @property
     def eligible(self) -> tuple[WorkerInfo, ...]:
@@ -31,14 +38,37 @@ class Health:
         return min((worker.sandbox_level for worker in self.eligible or self.live), default=None)
 
     @property
+    def capacity(self) -> int:
+        """Jobs that the eligible workers run at the same time."""
+        return sum(worker.concurrency for worker in self.eligible)
+
+    @property
     def problem(self) -> str | None:
         """Why no job would be taken, and what to do; None when all is well."""
         if not self.store_answers:
             return "The store does not answer; start Redis, or check DSPY_SERVICE_REDIS_URL."
         if not self.live:
-            return "No worker is live; start one with `dspy-service worker`."
+            return f"No worker is live; start one with `dspy-service worker`.{self._how_many_wait}"
         weak = self.too_weak
-        return str(weak) if weak else None
+        return f"{weak}{self._how_many_wait}" if weak else None
+
+    @property
+    def nobody_takes(self) -> str | None:
+        """Why no worker takes the jobs that wait, and what to do; None when one does, or none waits."""
+        if not self.queue.waiting:
+            return None
+        is_idle = self.queue.running < self.capacity and self.queue.oldest_waiting_seconds > _IDLE_SECONDS
+        if self.problem is None and is_idle and not self.tenants_are_limited:
+            return (
+                "Workers with free slots are live and take no job; look into their logs, and start them again."
+                f"{self._how_many_wait}"
+            )
+        return self.problem
+
+    @property
+    def _how_many_wait(self) -> str:
+        count, seconds = self.queue.waiting, self.queue.oldest_waiting_seconds
+        return f" Jobs that wait: {count}, the oldest for {seconds:.0f} s." if count else ""
 
     @property
     def too_weak(self) -> SandboxUnavailableError | None:
@@ -50,14 +80,21 @@ class Health:
         return SandboxUnavailableError(self.minimum, best, tuple(missing))
 
 
-async def check_health(*, jobs: JobStore, minimum: SandboxLevel) -> Health:
-    """Ask the store for its time and for the live workers."""
+async def check_health(*, jobs: JobStore, minimum: SandboxLevel, tenant_running_jobs: int = 0) -> Health:
+    """Ask the store for its time, for the live workers and for the queue.
+
+    Args:
+        jobs: The records.
+        minimum: Weakest confinement in which submitted code may run.
+        tenant_running_jobs: The most that one tenant may run at the same time; 0: any number.
+    """
     try:
         await jobs.now()
         live = await jobs.live_workers()
+        queue = await jobs.figures()
     except StoreUnavailableError:
         return Health(store_answers=False, live=(), minimum=minimum)
-    return Health(store_answers=True, live=tuple(live), minimum=minimum)
+    return Health(True, tuple(live), minimum, queue, tenants_are_limited=tenant_running_jobs > 0)
 
 
 async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:

@@ -20,10 +20,13 @@ from dspy_service.domain.secrets import refuse_secrets
 from dspy_service.domain.sources import MetricFacts, SignatureFacts, read_sources
 from dspy_service.domain.spec import ColumnMapping, JobLimits, ModelSettings, RunRequest
 from dspy_service.domain.splits import split_counts
+from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.domain.workers import SandboxLevel
+from dspy_service.usecases.check_budget import check_budget
 from dspy_service.usecases.check_health import SandboxWatch
 
 NO_LIMITS = JobLimits()
+ONLY_PUBLIC = WebhookPolicy()
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Rules:
     """The most that a job may use."""
     min_level: SandboxLevel = "L1"
     """Weakest confinement in which submitted code may run."""
+    webhooks: WebhookPolicy = ONLY_PUBLIC
     sandbox: SandboxWatch = dataclasses.field(default_factory=SandboxWatch)
 
 
@@ -55,7 +59,7 @@ class CheckedRequest:
 
 
 async def check_request(request: RunRequest, rules: Rules) -> CheckedRequest:
-    """Check secrets, limits, rows, names, sources, mapping, splits, models and kwargs, in this order.
+    """Check secrets, limits, webhook, rows, names, sources, mapping, splits, models, kwargs and budget, in this order.
 
     The sources are parsed in a thread, because 64 KiB of them take about 50 ms.
 
@@ -65,6 +69,8 @@ async def check_request(request: RunRequest, rules: Rules) -> CheckedRequest:
     """
     refuse_secrets(_where_secrets_hide(request))
     _check_limits(request.limits, rules.limits)
+    if request.webhook is not None:
+        rules.webhooks.check(request.webhook)
     check_rows(
         request.dataset,
         max_rows=rules.max_rows,
@@ -85,6 +91,7 @@ async def check_request(request: RunRequest, rules: Rules) -> CheckedRequest:
         request.module_kwargs, module.kwargs, REFUSED_MODULE_KWARGS, field="module_kwargs", owner=request.module_name
     )
     _check_optimizer_kwargs(request, optimizer, rules.registry, splits)
+    check_budget(request, optimizer)
     return CheckedRequest(mapping, signature, metric, splits, module, optimizer)
 
 
@@ -95,6 +102,7 @@ def _where_secrets_hide(request: RunRequest) -> dict[str, JsonValue]:
         "optimizer_kwargs": request.optimizer_kwargs,
         "compile_kwargs": request.compile_kwargs,
         "metadata": dict(request.metadata),
+        "webhook": {"url": request.webhook.url} if request.webhook is not None else None,
         **{
             field: {"name": model.name, "base_url": model.base_url, "extra": model.extra}
             for field, model in _models(request)

@@ -1,4 +1,4 @@
-"""Writes what an attempt left behind to the artifact store."""
+"""Writes what an attempt left behind, or has reached so far, to a folder of its own in the artifact store."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,15 +9,15 @@ from dspy_service.domain import artifact_paths as paths
 from dspy_service.domain.job import Claim, JobStatus
 from dspy_service.domain.result import StoredResult
 from dspy_service.domain.supervision import RunReport
-from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.ports import ArtifactStore
 from dspy_service.usecases.signed_files import write_signed
 
-_EVENTS_PAGE = 2_000
 _DEPENDENCIES = ("python", "dspy", "cloudpickle")
 """What ``dspy.load`` compares with the loading process."""
 
 
 async def publish(
+    folder: str,
     claim: Claim,
     report: RunReport,
     *,
@@ -25,32 +25,21 @@ async def publish(
     artifacts: ArtifactStore,
     secret_key: bytes,
 ) -> None:
-    """Write the attempt's own folder, then the same files where readers look; a signed manifest ends each.
+    """Write the files of a report, and last a signed manifest.
 
-    The caller has just renewed its lease: a worker that lost its job never comes here. One that is paused right here,
-    for longer than its lease, may still overwrite what its successor published; the signature names the fence, so that
-    readers refuse it. ``spec.json`` keeps what was asked for, which ``finish`` takes out of the job store.
+    The folder belongs to this attempt alone, and nobody reads it before a fenced step names it. So a worker that lost
+    its job without knowing may write here as long as it likes.
+
+    Args:
+        folder: Of the attempt, or of one checkpoint of it.
+        claim: Whose fence the manifest names.
+        report: What to keep.
+        ended_at: By the job store's clock.
+        artifacts: Where it goes.
+        secret_key: Signs it.
     """
     files = _files(claim, report, ended_at=ended_at)
-    job_id = claim.job.job_id
-    for folder in (paths.attempt_folder(job_id, claim.fence), paths.published_folder(job_id)):
-        await write_signed(folder, files, job=claim.job, artifacts=artifacts, secret_key=secret_key)
-
-
-async def archive_events(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> None:
-    """Move an ended job's event log to the artifact store, under a signature of its own.
-
-    The file is whole before the log is dropped; a crash in between leaves both, and doing it again is harmless.
-    """
-    job = await jobs.get(job_id)
-    lines: list[bytes] = []
-    after = 0
-    while page := await jobs.events(job_id, after=after, limit=_EVENTS_PAGE):
-        lines += [event.model_dump_json().encode() + b"\n" for event in page]
-        after = page[-1].seq
-    log = {paths.EVENTS: b"".join(lines)}
-    await write_signed(paths.published_folder(job_id), log, job=job, artifacts=artifacts, secret_key=secret_key)
-    await jobs.drop_events(job_id)
+    await write_signed(folder, files, job=claim.job, artifacts=artifacts, secret_key=secret_key)
 
 
 def has_program(report: RunReport) -> bool:
@@ -59,15 +48,15 @@ def has_program(report: RunReport) -> bool:
 
 
 def _files(claim: Claim, report: RunReport, *, ended_at: datetime) -> Mapping[str, bytes]:
-    stored = stored_result(claim, report, ended_at=ended_at)
-    program = {name: report.files[name] for name in (paths.PROGRAM_STATE, paths.PROGRAM_PICKLE) if name in report.files}
-    files = {}
+    stored = _stored_result(claim, report, ended_at=ended_at)
+    files = {paths.RESULT: stored.model_dump_json().encode()}
     if has_program(report):
-        files = {paths.METADATA: _metadata(claim, report, stored), **program}
-    return {**files, paths.SPEC: claim.spec.model_dump_json().encode(), paths.RESULT: stored.model_dump_json().encode()}
+        files[paths.METADATA] = _metadata(claim, report, stored)
+        files |= {n: report.files[n] for n in (paths.PROGRAM_STATE, paths.PROGRAM_PICKLE) if n in report.files}
+    return files
 
 
-def stored_result(claim: Claim, report: RunReport, *, ended_at: datetime) -> StoredResult:
+def _stored_result(claim: Claim, report: RunReport, *, ended_at: datetime) -> StoredResult:
     """Return ``result.json``: what was measured, and what only the worker knows."""
     job = claim.job
     measured = report.result.model_dump() if report.result is not None else {}

@@ -76,7 +76,12 @@ async def read_result(job: Job, *, artifacts: ArtifactStore, secret_key: bytes) 
             runtime_seconds=job.elapsed_seconds(),
         )
     data = await read_signed(job, paths.RESULT, artifacts=artifacts, secret_key=secret_key)
-    return StoredResult.model_validate_json(data)
+    stored = StoredResult.model_validate_json(data)
+    if job.best is None or job.result_path != job.best.path:
+        return stored
+    # It ended while no worker held it, so that a checkpoint became its result: only the record knows the end.
+    changes = {"termination_reason": job.termination_reason or "error", "runtime_seconds": job.elapsed_seconds()}
+    return stored.model_copy(update=changes)
 
 
 async def _ended(job_id: str, tenant: str, jobs: JobStore) -> Job:

@@ -3,9 +3,10 @@
 import asyncio
 
 from dspy_service.domain.artifact_paths import EVENTS
+from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError
 from dspy_service.domain.events import Event
 from dspy_service.domain.job import Job
-from dspy_service.domain.views import EventPage
+from dspy_service.domain.views import EventPage, page_events
 from dspy_service.ports import ArtifactStore, JobStore
 from dspy_service.usecases.find_job import find_job
 from dspy_service.usecases.signed_files import read_signed
@@ -20,33 +21,56 @@ async def read_events(
     after: int = 0,
     limit: int | None = None,
 ) -> list[Event]:
-    """Return events with ``seq > after``, oldest first.
+    """Return events with ``seq > after``, oldest first: those that are archived, then those that came since.
 
     A job that has ended moves its log from the store to the artifact store. That may happen between the reading of
-    ``job`` and now, or between two pages of this very read: when the store has less than there should be, the record
-    is read again.
+    ``job`` and now, or between two pages of this very read: when there is less than there should be, the record is
+    read again.
 
     Raises:
         JobNotFoundError: the job was removed meanwhile.
         FileNotStoredError: the archived log was removed.
         ArtifactCorruptError: the archived log is not what was signed.
     """
-    if not job.events_archived:
-        events = await jobs.events(job.job_id, after=after, limit=limit)
-        last = events[-1].seq if events else after
-        if last >= job.last_seq or (limit is not None and len(events) >= limit):
-            return events
-        job = await jobs.get(job.job_id)
-        if not job.events_archived:
-            return events
-    archived = await read_signed(job, EVENTS, artifacts=artifacts, secret_key=secret_key)
-    return await asyncio.to_thread(_parse, archived, after, limit)
+    while True:
+        try:
+            events = await _read(job, jobs, artifacts, secret_key, after=after, limit=limit)
+        except (FileNotStoredError, ArtifactCorruptError):
+            newer = await jobs.get(job.job_id)
+            if newer.archive_fence == job.archive_fence:
+                raise  # else it was archived anew, after a retry, and the old archive cleared
+        else:
+            if _is_whole(events, job, after, limit):
+                return events
+            newer = await jobs.get(job.job_id)
+            if newer.archived_seq == job.archived_seq:
+                return events
+        job = newer
 
 
-def _parse(archived: bytes, after: int, limit: int | None) -> list[Event]:
+async def _read(
+    job: Job, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes, *, after: int, limit: int | None
+) -> list[Event]:
+    """Return what the archive and the store have now, as far as the record tells."""
+    archived: list[Event] = []
+    if after < job.archived_seq:
+        log = await read_signed(job, EVENTS, artifacts=artifacts, secret_key=secret_key)
+        archived = await asyncio.to_thread(parse_events, log, after, limit)
+    rest = None if limit is None else limit - len(archived)
+    if rest == 0 or max(after, job.archived_seq) >= job.last_seq:
+        return archived
+    return archived + await jobs.events(job.job_id, after=max(after, job.archived_seq), limit=rest)
+
+
+def _is_whole(events: list[Event], job: Job, after: int, limit: int | None) -> bool:
+    last = events[-1].seq if events else after
+    return last >= job.last_seq or (limit is not None and len(events) >= limit)
+
+
+def parse_events(log: bytes, after: int = 0, limit: int | None = None) -> list[Event]:
     """Return events with ``seq > after``: numbers rise by one from 1, so that line ``n`` holds event ``n + 1``."""
     end = None if limit is None else after + limit
-    return [Event.model_validate_json(line) for line in archived.splitlines()[after:end]]
+    return [Event.model_validate_json(line) for line in log.splitlines()[after:end]]
 
 
 async def read_event_page(
@@ -62,5 +86,4 @@ async def read_event_page(
     """Return one page of events. Raises JobNotFoundError."""
     job = await find_job(job_id, tenant=tenant, jobs=jobs)
     events = await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key, after=after, limit=limit + 1)
-    page = events[:limit]
-    return EventPage(data=page, has_more=len(events) > limit, last_id=page[-1].seq if page else after)
+    return page_events(events, after=after, limit=limit, last_seq=job.last_seq)

@@ -5,6 +5,7 @@ from dspy_service.domain.job import Job
 from dspy_service.domain.result import RunResponse
 from dspy_service.domain.views import JobStatusView, JobSummaryView, view_status, view_summary
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.explain_waiting import QueueRules, explain_waiting
 from dspy_service.usecases.find_job import find_job
 from dspy_service.usecases.read_artifact import read_program, read_result
 from dspy_service.usecases.read_events import read_events
@@ -28,9 +29,15 @@ async def read_status(
     return view_status(job, events, result, await jobs.now())
 
 
-async def read_summary(job_id: str, *, tenant: str, jobs: JobStore) -> JobSummaryView:
+async def read_summary(job_id: str, *, tenant: str, jobs: JobStore, rules: QueueRules) -> JobSummaryView:
     """Return the small view, from the record alone. Raises JobNotFoundError."""
-    return view_summary(await find_job(job_id, tenant=tenant, jobs=jobs), await jobs.now())
+    return await summarize(await find_job(job_id, tenant=tenant, jobs=jobs), jobs=jobs, rules=rules)
+
+
+async def summarize(job: Job, *, jobs: JobStore, rules: QueueRules) -> JobSummaryView:
+    """Return the small view of a record that was just read; only for a pending job the queue is asked too."""
+    [waiting] = await explain_waiting([job], jobs=jobs, rules=rules)
+    return view_summary(job, await jobs.now(), waiting)
 
 
 async def read_logs(

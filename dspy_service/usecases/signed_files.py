@@ -2,10 +2,17 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from dspy_service.domain import artifact_manifest as manifests
-from dspy_service.domain.artifact_manifest import SignatureError, SignedFile
-from dspy_service.domain.artifact_paths import file_in, manifest_of, published_folder
+from dspy_service.domain.artifact_manifest import ArtifactManifest, SignatureError, SignedFile
+from dspy_service.domain.artifact_paths import (
+    ARCHIVED_FILES,
+    attempt_folder,
+    file_in,
+    manifest_of,
+    published_folder,
+)
 from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError
 from dspy_service.domain.job import Job
 from dspy_service.ports import ArtifactStore
@@ -29,24 +36,18 @@ async def write_signed(
 
 
 async def read_signed(job: Job, name: str, *, artifacts: ArtifactStore, secret_key: bytes) -> bytes:
-    """Return a published file of an ended job.
+    """Return a file of an ended job.
 
     Raises:
         FileNotStoredError: the job has no such file.
         ArtifactCorruptError: it has, but not what was signed.
     """
-    expected = await _expected(job, name, artifacts=artifacts, secret_key=secret_key)
-    path = _path(job, name)
-    try:
-        data = await artifacts.get(path)
-    except FileNotStoredError as error:
-        raise ArtifactCorruptError(path, "it is signed, and not there") from error
-    _require_same(path, expected, manifests.describe(data))
-    return data
+    place = _place(job, name)
+    return await _get(place, name, await _expected(job, place, name, artifacts, secret_key), artifacts)
 
 
 async def stream_signed(job: Job, name: str, *, artifacts: ArtifactStore, secret_key: bytes) -> AsyncIterator[bytes]:
-    """Verify a published file of any size, then return its pieces; at most two of them are in memory.
+    """Verify a file of an ended job, of any size, then return its pieces; at most two of them are in memory.
 
     The file is read twice: once to verify it, before this returns, and once to serve it. It is hashed again on the way
     out and its last piece is only given when that agrees, so that a file that is changed in between ends short.
@@ -55,14 +56,56 @@ async def stream_signed(job: Job, name: str, *, artifacts: ArtifactStore, secret
         FileNotStoredError: the job has no such file.
         ArtifactCorruptError: it has, but not what was signed.
     """
-    expected = await _expected(job, name, artifacts=artifacts, secret_key=secret_key)
-    path = _path(job, name)
+    place = _place(job, name)
+    expected = await _expected(job, place, name, artifacts, secret_key)
+    path = file_in(place.folder, name)
     try:
         async for _ in _verified(path, expected, artifacts.stream(path)):
             pass
     except FileNotStoredError as error:
         raise ArtifactCorruptError(path, "it is signed, and not there") from error
     return _verified(path, expected, artifacts.stream(path))
+
+
+async def copy_signed(job: Job, name: str, folder: str, *, artifacts: ArtifactStore, secret_key: bytes) -> None:
+    """Copy a file of an ended job, all others that the same manifest signs, and last that manifest, to ``folder``.
+
+    Raises:
+        FileNotStoredError: the job has no such file.
+        ArtifactCorruptError: it has, but one of them is not what was signed.
+    """
+    place = _place(job, name)
+    manifest = await _manifest(job, place, name, artifacts, secret_key)
+    for signed, expected in manifest.files.items():
+        await artifacts.put(file_in(folder, signed), await _get(place, signed, expected, artifacts))
+    await artifacts.put(file_in(folder, manifest_of(name)), manifests.encode(manifest))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder, and the fence that its manifest must name."""
+
+    folder: str
+    fence: int
+
+
+def _place(job: Job, name: str) -> _Place:
+    """Return where the record says that a file stands; what else lies in the store is of no interest."""
+    if name in ARCHIVED_FILES and job.archived_seq:
+        return _Place(attempt_folder(job.job_id, job.archive_fence), job.archive_fence)
+    if name in ARCHIVED_FILES or job.result_path is None:
+        raise FileNotStoredError(file_in(published_folder(job.job_id), name))
+    return _Place(job.result_path, job.result_fence)
+
+
+async def _get(place: _Place, name: str, expected: SignedFile, artifacts: ArtifactStore) -> bytes:
+    path = file_in(place.folder, name)
+    try:
+        data = await artifacts.get(path)
+    except FileNotStoredError as error:
+        raise ArtifactCorruptError(path, "it is signed, and not there") from error
+    _require_same(path, expected, manifests.describe(data))
+    return data
 
 
 async def _verified(path: str, expected: SignedFile, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -83,22 +126,29 @@ async def _verified(path: str, expected: SignedFile, pieces: AsyncIterator[bytes
         yield held
 
 
-async def _expected(job: Job, name: str, *, artifacts: ArtifactStore, secret_key: bytes) -> SignedFile:
+async def _expected(job: Job, place: _Place, name: str, artifacts: ArtifactStore, secret_key: bytes) -> SignedFile:
     """Return what the verified manifest says of the file."""
-    path = _path(job, name)
+    manifest = await _manifest(job, place, name, artifacts, secret_key)
+    if name not in manifest.files:
+        raise FileNotStoredError(file_in(place.folder, name))
+    return manifest.files[name]
+
+
+async def _manifest(
+    job: Job, place: _Place, name: str, artifacts: ArtifactStore, secret_key: bytes
+) -> ArtifactManifest:
+    """Return the verified manifest that signs the file."""
+    path = file_in(place.folder, name)
     try:
-        data = await artifacts.get(_path(job, manifest_of(name)))
+        data = await artifacts.get(file_in(place.folder, manifest_of(name)))
     except FileNotStoredError as error:
-        if path in await artifacts.list(_folder(job)):
+        if path in await artifacts.list(place.folder):
             raise ArtifactCorruptError(path, "its manifest is not there") from error
         raise FileNotStoredError(path) from error
     try:
-        manifest = manifests.verify(data, key=secret_key, tenant=job.tenant, job_id=job.job_id, fence=job.fence)
+        return manifests.verify(data, key=secret_key, tenant=job.tenant, job_id=job.job_id, fence=place.fence)
     except SignatureError as error:
         raise ArtifactCorruptError(path, str(error)) from error
-    if name not in manifest.files:
-        raise FileNotStoredError(path)
-    return manifest.files[name]
 
 
 def _require_same(path: str, expected: SignedFile, found: SignedFile) -> None:
@@ -106,11 +156,3 @@ def _require_same(path: str, expected: SignedFile, found: SignedFile) -> None:
         manifests.require_same(expected, found)
     except SignatureError as error:
         raise ArtifactCorruptError(path, str(error)) from error
-
-
-def _path(job: Job, name: str) -> str:
-    return file_in(_folder(job), name)
-
-
-def _folder(job: Job) -> str:
-    return job.result_path or published_folder(job.job_id)

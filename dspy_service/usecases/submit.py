@@ -52,7 +52,7 @@ async def submit(
     Raises:
         InvalidRequestError: the payload is malformed.
         UnsupportedRequestError: it asks for something that cannot be done as asked.
-        IdempotencyConflictError: the key was used with another body.
+        IdempotencyKeyReusedError: the key was used with another body.
         QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended.
         SandboxUnavailableError: no live worker may run submitted code.
         StoreUnavailableError: nothing was accepted.

@@ -106,6 +106,16 @@ def test_a_valset_is_handed_over_exactly_where_compile_takes_one(entry: Optimize
     assert entry.takes_valset == ("valset" in real)
 
 
+def test_the_optimizers_that_keep_their_best_are_those_that_score_whole_programs_on_a_valset() -> None:
+    keeping = {entry.name for entry in OPTIMIZERS if entry.keeps_best}
+
+    assert keeping == {entry.name for entry in OPTIMIZERS if entry.takes_valset}
+
+
+def test_every_optimizer_is_resumable() -> None:
+    assert all(entry.resumable for entry in OPTIMIZERS)
+
+
 @pytest.mark.parametrize("entry", [*OPTIMIZERS, *MODULES], ids=name_of)
 def test_every_dotted_name_is_the_same_object(entry: OptimizerEntry | ModuleEntry) -> None:
     dotted = [name for name in entry.also_known_as if "." in name and name not in CONTRACT_NAMES]

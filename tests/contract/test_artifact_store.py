@@ -86,6 +86,16 @@ class ArtifactContract:
         assert await store.list("job/2") == ["job/2/a", "job/2/b"]
         assert await store.list("nothing") == []
 
+    async def test_a_deleted_file_is_gone_and_its_neighbours_stay(self, store: ArtifactStore) -> None:
+        for path in ("datasets/a.json", "datasets/a.json2", "datasets/b/a.json"):
+            await store.put(path, b"x")
+
+        for path in ("datasets/a.json", "datasets/a.json", "nothing", "datasets", "datasets/a.json2/x"):
+            await store.delete(path)
+
+        assert await store.list("datasets") == ["datasets/a.json2", "datasets/b/a.json"]
+        assert await store.put_new("datasets/a.json", b"again")
+
     async def test_a_deleted_folder_is_gone_and_its_neighbours_stay(self, store: ArtifactStore) -> None:
         for path in ("job/1/a", "job/b", "job2/c"):
             await store.put(path, b"x")
@@ -102,6 +112,8 @@ class ArtifactContract:
             await store.put(path, b"x")
         with pytest.raises(ValueError, match="is not a relative path"):
             await store.put_new(path, b"x")
+        with pytest.raises(ValueError, match="is not a relative path"):
+            await store.delete(path)
         with pytest.raises(ValueError, match="is not a relative path"):
             await store.delete_folder(path)
         with pytest.raises(FileNotStoredError):

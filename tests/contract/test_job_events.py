@@ -4,9 +4,6 @@ import asyncio
 import math
 from datetime import timedelta
 
-import pytest
-
-from dspy_service.domain.errors import JobNotFinishedError, JobNotFoundError
 from tests.contract.job_backends import Backend, InMemory, OnRedis, running
 from tests.support.job_samples import OUTCOME, a_log
 
@@ -88,27 +85,6 @@ class EventsContract:
         times = [event.timestamp for event in await backend.store.events(job_id)]
         assert times == sorted(times)
         assert job.completed_at == times[-1]
-
-    async def test_dropped_events_are_gone_and_marked_as_archived(self, backend: Backend) -> None:
-        job_id = (await running(backend.store)).job.job_id
-        await backend.store.finish(job_id, fence=1, outcome=OUTCOME)
-
-        await backend.store.drop_events(job_id)
-        await backend.store.drop_events(job_id)
-
-        job = await backend.store.get(job_id)
-        assert await backend.store.events(job_id) == []
-        assert (job.events_archived, job.last_seq) == (True, 4)
-
-    async def test_events_of_a_live_job_cannot_be_dropped(self, backend: Backend) -> None:
-        job_id = (await running(backend.store)).job.job_id
-
-        with pytest.raises(JobNotFinishedError):
-            await backend.store.drop_events(job_id)
-        with pytest.raises(JobNotFoundError):
-            await backend.store.drop_events("nobody")
-
-        assert len(await backend.store.events(job_id)) == 3
 
 
 class TestEventsInMemory(InMemory, EventsContract):

@@ -5,11 +5,9 @@ import asyncio
 import pytest
 
 from dspy_service.domain.errors import LeaseLostError
-from dspy_service.domain.job import JobStatus, Outcome, Wish
-from tests.contract.job_backends import Backend, InMemory, OnRedis, claimed, running, submitted
-from tests.support.job_samples import OUTCOME, a_log, a_new_job, a_spec
-
-FAILED = Outcome(status=JobStatus.FAILED, termination_reason="error", message="the metric raised")
+from dspy_service.domain.job import JobStatus, Wish
+from tests.contract.job_backends import Backend, InMemory, OnRedis, OnRedisWithLostReplies, claimed, running, submitted
+from tests.support.job_samples import FAILED, OUTCOME, a_log, a_new_job, a_spec
 
 
 class LeaseContract:
@@ -23,7 +21,7 @@ class LeaseContract:
         assert claim.job == await backend.store.get(new.job_id)
         assert (claim.fence, claim.job.attempt, claim.job.status) == (1, 1, JobStatus.VALIDATING)
         assert (claim.job.owner, claim.job.sandbox_level) == ("w1", "L1")
-        assert claim.job.started_at is not None
+        assert claim.job.started_at == claim.job.attempt_started_at is not None
         assert await backend.store.due(limit=10) == []
 
     async def test_sixteen_racing_claims_have_one_winner(self, backend: Backend) -> None:
@@ -73,7 +71,7 @@ class LeaseContract:
         job_id = (await running(backend.store)).job.job_id
 
         first = await backend.store.renew(job_id, fence=1, lease_seconds=15)
-        await backend.wish(job_id, "cancel")
+        await backend.store.wish(job_id, Wish.CANCEL)
         second = await backend.store.renew(job_id, fence=1, lease_seconds=15)
 
         assert (first, second) == (Wish.GO_ON, Wish.CANCEL)
@@ -95,7 +93,7 @@ class LeaseContract:
         last = (await backend.store.events(job_id))[-1]
         assert job == await backend.store.get(job_id)
         assert (job.status, job.termination_reason, job.message) == (JobStatus.SUCCESS, "completed", "done")
-        assert (job.result_path, job.has_artifact, job.eta_at) == ("jobs/1", True, None)
+        assert (job.result_path, job.result_fence, job.has_artifact, job.eta_at) == ("jobs/1", 1, True, None)
         assert job.completed_at == last.timestamp
         assert last.seq == job.last_seq
         assert last.data == {"status": "success", "message": "done", "termination_reason": "completed"}
@@ -137,4 +135,8 @@ class TestLeaseInMemory(InMemory, LeaseContract):
 
 
 class TestLeaseOnRedis(OnRedis, LeaseContract):
+    pass
+
+
+class TestLeaseWithLostReplies(OnRedisWithLostReplies, LeaseContract):
     pass

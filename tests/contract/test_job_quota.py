@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from dspy_service.domain.errors import JobNotFoundError, QuotaExceededError
+from dspy_service.domain.caller_errors import QuotaExceededError
+from dspy_service.domain.errors import JobNotFoundError
 from dspy_service.domain.job import Job, NewJob
-from tests.contract.job_backends import Backend, InMemory, OnRedis, running
+from tests.contract.job_backends import Backend, InMemory, OnRedis, OnRedisWithLostReplies, running
 from tests.support.job_samples import OUTCOME, a_new_job
 
 
@@ -77,4 +78,8 @@ class TestQuotaInMemory(InMemory, QuotaContract):
 
 
 class TestQuotaOnRedis(OnRedis, QuotaContract):
+    pass
+
+
+class TestQuotaWithLostReplies(OnRedisWithLostReplies, QuotaContract):
     pass

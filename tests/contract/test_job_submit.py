@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from dspy_service.domain.errors import IdempotencyConflictError, JobNotFoundError
+from dspy_service.domain.errors import IdempotencyKeyReusedError, JobNotFoundError
 from dspy_service.domain.events import EventType
 from dspy_service.domain.job import JobStatus
-from tests.contract.job_backends import Backend, InMemory, OnRedis
+from tests.contract.job_backends import Backend, InMemory, OnRedis, OnRedisWithLostReplies
 from tests.support.job_samples import a_new_job, a_spec
 
 
@@ -23,7 +23,7 @@ class SubmitContract:
         assert (job.status, job.attempt, job.fence, job.losses, job.last_seq) == (JobStatus.PENDING, 0, 0, 0, 1)
         assert (job.metadata, job.optimizer_kwargs) == ({"team": "search"}, {"auto": "light", "verbose": True})
         assert (event.seq, event.type, event.data) == (1, EventType.STATE, {"status": "pending"})
-        assert event.timestamp == job.created_at
+        assert event.timestamp == job.created_at == job.queued_at
         assert await backend.store.due(limit=10) == [new.job_id]
 
     async def test_an_unknown_job_is_not_found(self, backend: Backend) -> None:
@@ -45,7 +45,7 @@ class SubmitContract:
         first, _ = await backend.store.create(a_new_job(key="k", body="aa"))
         other = a_new_job(key="k", body="bb")
 
-        with pytest.raises(IdempotencyConflictError):
+        with pytest.raises(IdempotencyKeyReusedError):
             await backend.store.create(other)
 
         with pytest.raises(JobNotFoundError):
@@ -92,4 +92,8 @@ class TestSubmitInMemory(InMemory, SubmitContract):
 
 
 class TestSubmitOnRedis(OnRedis, SubmitContract):
+    pass
+
+
+class TestSubmitWithLostReplies(OnRedisWithLostReplies, SubmitContract):
     pass

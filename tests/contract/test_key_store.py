@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dspy_service.adapters.memory import MemoryKeyStore
-from dspy_service.adapters.redis_keys import RedisKeyStore
+from dspy_service.adapters.redis.keys import RedisKeyStore
 from dspy_service.domain.errors import KeyNotFoundError
 from dspy_service.domain.keys import ALL_SCOPES, ApiKey, draw_token, secret_hmac
 from dspy_service.ports import KeyStore

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dspy_service.adapters.memory import MemoryRateLimiter
-from dspy_service.adapters.redis_rates import RedisRateLimiter
+from dspy_service.adapters.redis.rates import RedisRateLimiter
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.ports import RateLimiter
 

@@ -1,4 +1,4 @@
-"""What only Redis can show: sizes, speed, keys left behind, and what happens when it is dead, silent or newer."""
+"""What only Redis can show: speed, wake-ups, and what happens when it is dead, silent or newer."""
 
 import asyncio
 import os
@@ -11,10 +11,11 @@ import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
 from dspy_service.adapters.embedded_valkey import EmbeddedValkey
-from dspy_service.adapters.redis_jobs import RedisJobStore
+from dspy_service.adapters.redis.jobs import RedisJobStore
 from dspy_service.domain.errors import ConfigurationError, StoreUnavailableError
+from dspy_service.domain.job import Wish
 from tests.contract.job_backends import claimed, running, submitted
-from tests.support.job_samples import OUTCOME, a_log, a_new_job, a_spec
+from tests.support.job_samples import a_log, a_new_job
 from tests.support.waiting import until
 
 
@@ -32,40 +33,9 @@ def silent_server(valkey_server: EmbeddedValkey) -> Iterator[EmbeddedValkey]:
     os.kill(valkey_server.pid, signal.SIGCONT)
 
 
-async def memory_bytes(raw: redis.Redis) -> int:
-    return sum([await raw.memory_usage(key, samples=0) for key in await raw.keys("{dspy}:*")])
-
-
 async def listeners(raw: redis.Redis) -> int:
     [(_, count)] = await raw.pubsub_numsub("{dspy}:submitted")
     return int(count)
-
-
-async def test_a_finished_job_takes_at_most_two_kilobytes(store: RedisJobStore, raw_redis: redis.Redis) -> None:
-    jobs = 50
-    spec = a_spec(optimizer_kwargs={"auto": "light", "max_errors": 10}, metadata={"team": "search", "run": "nightly-7"})
-    for n in range(jobs):
-        claim = await running(store, a_new_job(key=f"an-idempotency-key-{n}", spec=spec))
-        metrics = {"tqdm_n": 10, "tqdm_total": 10, "tqdm_percent": 100.0, "tqdm_elapsed": 12.5, "score": 0.8125}
-        await store.append(claim.job.job_id, fence=1, events=[a_log("x")] * 100, latest_metrics=metrics, eta_seconds=9)
-        await store.finish(claim.job.job_id, fence=1, outcome=OUTCOME)
-        await store.drop_events(claim.job.job_id)
-
-    per_job = await memory_bytes(raw_redis) / jobs
-
-    assert per_job <= 2048
-
-
-async def test_a_finished_job_leaves_no_lease_no_ring_and_no_spec(store: RedisJobStore, raw_redis: redis.Redis) -> None:
-    claim = await running(store)
-    held = set(await raw_redis.keys())
-
-    await store.finish(claim.job.job_id, fence=1, outcome=OUTCOME)
-    await store.drop_events(claim.job.job_id)
-
-    job = f"{{dspy}}:job:{claim.job.job_id}"
-    assert held - set(await raw_redis.keys()) == {f"{job}:spec", f"{job}:events", "{dspy}:leases"}
-    assert set(await raw_redis.keys()) == {job, "{dspy}:jobs:local", "{dspy}:submitted"}
 
 
 async def test_a_lease_ends_after_its_seconds_and_moves_with_each_heartbeat(
@@ -125,23 +95,31 @@ async def test_a_submit_whose_message_was_lost_is_found_by_the_poll(
         assert await waiting
 
 
-async def test_a_claim_that_is_sent_twice_gets_the_same_answer(store: RedisJobStore, raw_redis: redis.Redis) -> None:
-    job = await submitted(store)
-    sent: list[str] = []
-    run = store._client.run
+async def test_each_write_of_events_is_told_to_readers_once(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    heard: list[str] = []
+    async with raw_redis.pubsub() as readers:
+        await readers.subscribe("{dspy}:events")
+        claim = await running(store)
+        job_id = claim.job.job_id
+        await store.append(job_id, fence=1, events=[a_log("x"), a_log("y")])
+        await store.append(job_id, fence=1, events=[], message="no event")
+        await store.renew(job_id, fence=1, lease_seconds=15)
+        await store.wish(job_id, Wish.PAUSE)
+        await store.release(job_id, fence=1)
+        await store.wish(job_id, Wish.CANCEL)
+        await raw_redis.publish("{dspy}:events", "the end")
+        while "the end" not in heard:
+            message = await readers.get_message(ignore_subscribe_messages=True, timeout=5)
+            heard += [message["data"]] if message else []
 
-    async def send_twice(verb: str, **words: object) -> object:
-        sent.append(verb)
-        await run(verb, **words)
-        return await run(verb, **words)
+    assert heard == [job_id] * 6 + ["the end"]
 
-    store._client.run = send_twice
 
-    claim = await store.claim(job.job_id, owner="w1", lease_seconds=15, sandbox_level="L1")
+async def test_a_lease_of_a_job_that_is_gone_is_forgotten(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    await raw_redis.zadd("{dspy}:leases", {"nobody": 1})
 
-    assert sent == ["claim"]
-    assert claim is not None
-    assert (claim.fence, claim.job.attempt) == (1, 1)
+    assert await store.reap(lease_seconds=0, max_losses=3) == []
+    assert await raw_redis.keys() == []
 
 
 async def test_a_record_of_a_newer_release_is_refused_and_left_alone(

@@ -70,6 +70,55 @@ def test_a_job_that_fails_makes_wait_fail_with_its_reason(service: Started) -> N
     assert "Traceback (most recent call last)" not in waited.stderr.split("ZeroDivisionError")[-1]
 
 
+def test_a_job_is_watched_listed_priced_and_deleted(service: Started) -> None:
+    url = ("--url", service.base_url)
+    request = ticket_request(metadata={"run": "listed"})
+    job_id = run("submit", "-", *url, stdin=json.dumps(request)).stdout.strip()
+
+    watched = run("watch", job_id, *url)
+    events = [json.loads(line) for line in run("watch", job_id, "--after", "2", "--json", *url).stdout.splitlines()]
+    listed = run("list", "--metadata", "run=listed", "--status", "success", *url).stdout
+    rows = run("list", "--limit", "1", "--json", *url).stdout.splitlines()
+    usage = run("usage", job_id, *url).stdout
+    deleted = run("delete", job_id, *url)
+    gone = run("summary", job_id, *url)
+
+    assert watched.returncode == 0, watched.stderr
+    assert "state      pending" in watched.stdout.splitlines()[0]
+    assert "success completed" in watched.stdout.splitlines()[-1]
+    assert [event["seq"] for event in events] == list(range(3, len(watched.stdout.splitlines()) + 1))
+    assert listed.split()[:1] == [job_id]
+    assert [json.loads(row)["job_id"] for row in rows] == [job_id]
+    assert " calls, " in usage
+    assert "in all" in usage
+    assert deleted.stdout == f"{job_id}  deleted\n"
+    assert (gone.returncode, "There is no job" in gone.stderr) == (1, True)
+
+
+def test_a_job_is_paused_resumed_cancelled_and_not_retried(service: Started) -> None:
+    url = ("--url", service.base_url)
+    slow = ticket_request(model_config={"name": "demo/in-context?latency_ms=60000"})
+    job_id = run("submit", "-", *url, stdin=json.dumps(slow)).stdout.strip()
+
+    paused = run("pause", job_id, *url)
+    resumed = run("resume", job_id, *url)
+    cancelled = run("cancel", job_id, *url)
+    watched = run("watch", job_id, *url)
+    retried = run("retry", job_id, *url)
+
+    assert paused.stdout.split()[1] in {"paused", "pending", "validating", "running"}
+    assert resumed.returncode == cancelled.returncode == 0, resumed.stderr + cancelled.stderr
+    assert cancelled.stdout.startswith(job_id)
+    assert (watched.returncode, "cancelled" in watched.stdout.splitlines()[-1]) == (1, True)
+    assert (retried.returncode, "is cancelled, so it cannot be" in retried.stderr) == (1, True)
+
+
+def test_a_filter_that_is_no_pair_is_one_sentence() -> None:
+    refused = run("list", "--metadata", "nonsense")
+
+    assert (refused.returncode, refused.stderr) == (1, "Write --metadata as key=value.\n")
+
+
 def test_a_refused_request_is_the_services_own_sentence(service: Started) -> None:
     refused = run("submit", "-", "--url", service.base_url, stdin="{}")
 

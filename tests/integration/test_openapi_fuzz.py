@@ -16,6 +16,7 @@ from schemathesis.engine import events, from_schema
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
     MemoryDoorbell,
+    MemoryEventStream,
     MemoryJobStore,
     MemoryKeyStore,
     MemoryRateLimiter,
@@ -68,6 +69,7 @@ async def services() -> Services:
     return Services(
         settings=Settings.model_construct(key_requests_per_minute=0, address_requests_per_minute=0, tenant_jobs=0),
         jobs=jobs,
+        events=MemoryEventStream(jobs),
         keys=MemoryKeyStore(),
         rates=MemoryRateLimiter(),
         artifacts=MemoryArtifactStore(),

@@ -20,7 +20,7 @@ def finished_job(service: RunningService) -> str:
     """Run a small job to its end, its archived log included, and return its id."""
     job_id = service.submit(ticket_request(ticket_rows(12), optimizer_name="labeled_few_shot", optimizer_kwargs={}))
     assert service.wait(job_id)["status"] == "success"
-    wait_until((service.artifacts_dir / job_id / "events.manifest.json").is_file)
+    wait_until(lambda: get(service, f"{job_id}/artifact/files/events.jsonl").is_success)
     return job_id
 
 
@@ -31,16 +31,22 @@ def job_id(service: RunningService) -> str:
 
 @pytest.fixture
 def folder(service: RunningService, job_id: str) -> Path:
-    return service.artifacts_dir / job_id
+    """Where readers look; ``<job>/`` has copies for people."""
+    return folder_of(service, job_id)
 
 
 @pytest.fixture
 def changed(folder: Path, tmp_path: Path) -> Iterator[Path]:
-    """The job's folder, which is put back as it was after the test."""
+    """That folder, which is put back as it was after the test."""
     shutil.copytree(folder, tmp_path / "saved")
     yield folder
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "saved", folder)
+
+
+def folder_of(service: RunningService, job_id: str) -> Path:
+    """Return the folder of a job's first attempt."""
+    return service.artifacts_dir / job_id / "1"
 
 
 def get(service: RunningService, path: str) -> httpx.Response:
@@ -99,7 +105,7 @@ def test_a_program_of_another_job_does_not_pass_for_this_ones(
 ) -> None:
     other = finished_job(service)
     shutil.rmtree(changed)
-    shutil.copytree(service.artifacts_dir / other, changed)
+    shutil.copytree(folder_of(service, other), changed)
 
     assert all(is_refused(service, job_id, name) for name in FILES)
 

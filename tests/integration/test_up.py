@@ -105,6 +105,30 @@ def test_ctrl_c_does_not_wait_for_a_job_that_runs(folder: Path) -> None:
         assert not any(map(is_alive, family))
 
 
+def test_a_job_goes_on_after_ctrl_c_and_a_new_start(folder: Path) -> None:
+    steady = ticket_request(model_config={"name": "demo/in-context?latency_ms=300"})
+
+    with platform(folder) as program:
+        program.wait_for("Ready after")
+        with httpx.Client(base_url=program.base_url, trust_env=False) as http:
+            job_id = http.post("/run", json=steady).json()["job_id"]
+            wait_until(lambda: http.get(f"/jobs/{job_id}/summary").json()["status"] == "running", seconds=60)
+        assert program.stop() == 0
+
+    with platform(folder) as program:
+        program.wait_for("Ready after")
+        with httpx.Client(base_url=program.base_url, trust_env=False) as http:
+            wait_until(lambda: http.get(f"/jobs/{job_id}/summary").json()["status"] == "success", seconds=60)
+            record = http.get(f"/jobs/{job_id}").json()
+            events = http.get(f"/jobs/{job_id}/events").json()["data"]
+        assert program.stop() == 0
+
+    states = [event["data"]["status"] for event in events if event["type"] == "state"]
+    assert record["attempt"] == 2
+    assert states == ["pending", "validating", "running", "pending", "validating", "running", "success"]
+    assert record["result"]["program_artifact"]["program_pickle_base64"]
+
+
 @pytest.mark.parametrize("part", ["dspy_service.app", "workers.celery_app", "valkey-server"])
 def test_a_part_that_dies_is_started_again(folder: Path, part: str) -> None:
     with platform(folder) as program:

@@ -19,8 +19,10 @@ def new_job(job_spec: JobSpec | None = None, *, dataset: str = DATASET) -> NewJo
     return NewJob(job_id=JOB_ID, tenant="local", spec=job_spec or spec(), dataset_rows=10, dataset_path=dataset)
 
 
-async def claimed(job_spec: JobSpec | None = None) -> tuple[MemoryJobStore, Claim]:
-    jobs = MemoryJobStore()
+async def claimed(
+    job_spec: JobSpec | None = None, *, jobs: MemoryJobStore | None = None
+) -> tuple[MemoryJobStore, Claim]:
+    jobs = jobs or MemoryJobStore()
     await jobs.create(new_job(job_spec))
     claim = await jobs.claim(JOB_ID, owner="w1", lease_seconds=60, sandbox_level="L1")
     assert claim is not None
@@ -28,9 +30,9 @@ async def claimed(job_spec: JobSpec | None = None) -> tuple[MemoryJobStore, Clai
 
 
 async def take_over(jobs: MemoryJobStore) -> None:
-    """Give the job to another worker, as a reaper would."""
-    record = jobs._records[JOB_ID]  # the memory store has no reaper yet
-    record.job = record.job.model_copy(update={"fence": record.job.fence + 1})
+    """Give the job to another worker."""
+    await jobs.release(JOB_ID, fence=(await jobs.get(JOB_ID)).fence)
+    assert await jobs.claim(JOB_ID, owner="w2", lease_seconds=60, sandbox_level="L1") is not None
 
 
 async def told(jobs: MemoryJobStore, kind: EventType | None = None) -> list[dict[str, Any]]:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.events import NewEvent
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import KeepBest, Reins, RunReport
 from tests.support.claims import JOB_ID, new_job
 from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, Script, ScriptedChild
-from tests.support.supervised import Doors
+from tests.support.supervised import Doors, Kept
 from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 from workers.supervisor.door import ModelDoor
 
@@ -80,7 +80,7 @@ def _send(peer: Peer, step: Step) -> None:
         time.sleep(_DRIP_SECONDS)  # the point of a drip
 
 
-KINDS = ["ready", "lm", "status", "event", "blob", "result", "failure", "spec", "cancel", ""]
+KINDS = ["ready", "lm", "status", "event", "blob", "checkpoint", "phase", "result", "failure", "spec", "cancel", ""]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(1e999),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -97,6 +97,9 @@ _USUAL = [
     {"t": "event", "type": "usage", "data": {"roles": {"task": {"calls": 0}}}},
     {"t": "blob", "name": "program.pkl", "data": "eHg=", "last": False},
     {"t": "blob", "name": "metadata.json", "data": "e30=", "last": True},
+    {"t": "blob", "name": "program.json", "data": "e30=", "last": True, "checkpoint": 1},
+    {"t": "checkpoint", "number": 1, "score": 0.5, "result": RESULT["result"]},
+    {"t": "phase", "phase": "baseline"},
     {"t": "failure", "failure": {"kind": "k", "message": "m\x1b\n"}, "partial": None},
 ]
 
@@ -164,7 +167,7 @@ class ForgetfulJobStore(MemoryJobStore):
 
 
 async def attempt(
-    script: Script, *, door: ModelDoor | None = None, **limits: float
+    script: Script, *, door: ModelDoor | None = None, keep_best: KeepBest | None = None, **limits: float
 ) -> tuple[RunReport, ForgetfulJobStore]:
     """Run one attempt with scripted runners."""
     jobs = ForgetfulJobStore()
@@ -180,7 +183,9 @@ async def attempt(
         limits=SupervisionLimits(**{"ready_seconds": 1.0, "cancel_grace_seconds": 0.1, **limits}),
     )
     async with asyncio.timeout(30):
-        return await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event()), jobs
+        report = await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=keep_best or Kept())
+    assert isinstance(report, RunReport)
+    return report, jobs
 
 
 def resident_bytes() -> int:

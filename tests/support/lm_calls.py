@@ -7,12 +7,19 @@ from typing import Any
 
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
+from dspy_service.domain.budget import Budget
 from dspy_service.domain.frames import Frame, FrameReader
+from dspy_service.domain.journal_entry import JournalEntry, Origin
 from dspy_service.domain.spec import ColumnMapping, JobSpec, ModelSettings
+from workers.lm.answering import SharedAnswers
 from workers.lm.broker import Broker
-from workers.lm.engine import CallLimits, MeteredEngine, Target
-from workers.lm.job_models import JobModel
+from workers.lm.engine import CallLimits, MeteredEngine
+from workers.lm.gate import Gate
+from workers.lm.job_models import JobModel, open_models
 from workers.lm.journal import Journal, MemoryJournal
+from workers.lm.meter import Meter
+from workers.lm.registry import ModelRegistry
+from workers.lm.target import Target
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,15 +63,88 @@ class ScriptedEngine:
         self.closed = True
 
 
-def target(engine: ScriptedEngine, *, alias: str = "model", cost_usd: float | None = 0.5) -> Target:
-    return Target(alias=alias, wire_model="wire", engine=engine, price=lambda _request, _response: cost_usd)
+def target(
+    engine: ScriptedEngine, *, alias: str = "model", cost_usd: float | None = 0.5, is_priced: bool = True
+) -> Target:
+    return Target(
+        alias=alias,
+        wire_model="wire",
+        engine=engine,
+        price=lambda _request, _response: cost_usd,
+        is_priced=is_priced,
+    )
 
 
-def broker(engine: ScriptedEngine, *, journal: Journal | None = None, max_tokens: int = 1000) -> Broker:
+def job_model(
+    engine: ScriptedEngine,
+    *,
+    alias: str = "model",
+    cost_usd: float | None = 0.5,
+    max_tokens: int = 1000,
+    gate: Gate | None = None,
+    limits: CallLimits | None = None,
+) -> JobModel:
+    """A model of a job whose every call is one of a scripted engine."""
+    metered = MeteredEngine(target(engine, alias=alias, cost_usd=cost_usd), limits or CallLimits(), gate=gate)
+    return JobModel(alias, "wire", max_tokens, metered, {"model": alias})
+
+
+def broker(
+    engine: ScriptedEngine,
+    *,
+    journal: Journal | None = None,
+    max_tokens: int = 1000,
+    budget: Budget | None = None,
+    meter: Meter | None = None,
+    shared: SharedAnswers | None = None,
+    limits: CallLimits | None = None,
+) -> Broker:
     """A broker whose ``task`` and ``prompt`` roles share one scripted model."""
-    metered = MeteredEngine(target(engine), CallLimits())
-    model = JobModel("model", "wire", max_tokens, metered, {"model": "model"})
-    return Broker({"task": model, "prompt": model}, MemoryJournal() if journal is None else journal)
+    gate = Gate()
+    model = job_model(engine, max_tokens=max_tokens, gate=gate, limits=limits)
+    return Broker(
+        {"task": model, "prompt": model},
+        MemoryJournal() if journal is None else journal,
+        gate=gate,
+        budget=budget,
+        meter=meter,
+        shared=shared,
+    )
+
+
+async def opened(job: JobSpec, registry: ModelRegistry, limits: CallLimits | None = None) -> Broker:
+    """A broker of a job's real models, with an empty journal."""
+    gate = Gate()
+    models = await open_models(job, registry, limits or CallLimits(), gate=gate)
+    return Broker(models, MemoryJournal(), gate=gate, budget=job.budget)
+
+
+class ScriptedRegistry:
+    """A registry in which every name is a scripted engine."""
+
+    def __init__(self, handler: Handler, *, cost_usd: float | None = 0.5, is_priced: bool = True) -> None:
+        self.engine = ScriptedEngine(handler)
+        self._cost_usd = cost_usd
+        self._is_priced = is_priced
+
+    def target(self, settings: ModelSettings) -> Target:
+        return target(self.engine, alias=settings.name, cost_usd=self._cost_usd, is_priced=self._is_priced)
+
+    def capabilities(self, _settings: ModelSettings) -> dict[str, Any]:
+        return {}
+
+
+def entry(
+    number: int = 1,
+    *,
+    role: str = "task",
+    origin: Origin = "provider",
+    cost_usd: float | None = 0.5,
+    answer: bytes | None = None,
+) -> JournalEntry:
+    """An answer of 3 + 2 tokens to call ``number``."""
+    text = b'"response":{"text":"answer %d"}' % number if answer is None else answer
+    return JournalEntry(f"{number:064x}", role, "model", origin, 3, 2, cost_usd, text)
 
 
 class Answers:
@@ -85,6 +165,16 @@ class Answers:
                 self._arrived.clear()
                 await self._arrived.wait()
         return self.frames
+
+    async def wait_for(self, number: int) -> Frame:
+        async with asyncio.timeout(10):
+            while number not in self.frames:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return self.frames[number]
+
+    def is_replayed(self, number: int) -> bool:
+        return self.frames[number].get("replayed", False)
 
     def text(self, number: int) -> str:
         return str(self.frames[number]["response"]["message"]["parts"][0]["text"])

@@ -15,6 +15,7 @@ import asyncio
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -42,13 +43,16 @@ class Reply:
 Script = Callable[[Body], Reply]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Received:
     """One request as it arrived; header names are in lower case."""
 
     path: str
     headers: Mapping[str, str]
     body: Body
+    arrived_at: float = field(default_factory=time.monotonic)
+    answered_at: float | None = None
+    """Just before its answer was sent, if anybody was there to take it; None while it is open."""
 
     @property
     def authorization(self) -> str:
@@ -145,6 +149,7 @@ class OpenAIServer:
                     await asyncio.sleep(reply.delay_seconds)
                 finally:
                     self.in_flight -= 1
+                request.answered_at = time.monotonic()
                 if reply.hang_up:
                     return
                 writer.write(_http(reply, self._completion(request.body, reply)))

@@ -22,8 +22,15 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    return state_of(pid) not in {"Z", ""} or not Path("/proc/self/stat").exists()
+
+
+def state_of(pid: int) -> str:
+    """Return the letter of a process's state on Linux: ``T`` when it was stopped; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def descendants(pid: int) -> set[int]:

@@ -1,6 +1,7 @@
 """A runner that is a function on a thread, at the other end of a real socket."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 import threading
@@ -29,6 +30,10 @@ class Peer:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.killed = threading.Event()
+        self.suspended = threading.Event()
+        self.free = threading.Event()
+        """Set while it is not suspended; a script that computes waits for it."""
+        self.free.set()
         self._reader = FrameReader()
         self._frames: list[Frame] = []
 
@@ -88,6 +93,14 @@ class ScriptedChild:
     def is_alive(self) -> bool:
         return self._exit_code is None
 
+    def suspend(self) -> None:
+        self._peer.free.clear()
+        self._peer.suspended.set()
+
+    def resume(self) -> None:
+        self._peer.suspended.clear()
+        self._peer.free.set()
+
     def kill_group(self) -> int:
         self._peer.killed.set()
         if self._exit_code is None:
@@ -101,6 +114,25 @@ class ScriptedChild:
         code = self.kill_group()
         self.sock.close()
         return code
+
+
+METADATA: bytes = b'{"fields": []}'
+
+
+def blobs(*, checkpoint: int | None = None, program: bytes = b"pickle") -> list[Frame]:
+    """Return the frames of a whole artifact, one for each file."""
+    files = {"program.json": b"{}", "program.pkl": program, "metadata.json": METADATA}
+    return [
+        {"t": "blob", "name": name, "data": base64.b64encode(data).decode(), "last": True, "checkpoint": checkpoint}
+        for name, data in files.items()
+    ]
+
+
+def checkpoint(number: int, score: float, *, program: bytes | None = None, **result: object) -> list[Frame]:
+    """Return the frames of one checkpoint, whose program is named after its number."""
+    told = {**RESULT["result"], **result}
+    files = blobs(checkpoint=number, program=program or b"best %d" % number)
+    return [*files, {"t": "checkpoint", "number": number, "score": score, "result": told}]
 
 
 def sleep_until_killed(peer: Peer) -> None:

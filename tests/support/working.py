@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
-from dspy_service.domain.artifact_paths import EVENTS, METADATA, PROGRAM_PICKLE, RESULT
+from dspy_service.domain.artifact_paths import METADATA, PROGRAM_PICKLE, RESULT
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import JobStatus, Outcome
 from dspy_service.domain.result import SplitCounts, StoredResult
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
-from tests.support.signed import put_signed
+from dspy_service.usecases.settle_job import settle_job
+from tests.support.signed import SECRET_KEY, put_signed
 
 PICKLE = b"\x80\x05pickled"
 EVENTS_OF_A_RUN = [
@@ -57,8 +58,8 @@ async def succeed(
         PROGRAM_PICKLE: pickle,
         METADATA: json.dumps({"dependency_versions": {"dspy": "3.4"}}).encode(),
     }
-    await put_signed(await jobs.get(job_id), files, artifacts)
-    await end(jobs, job_id, fence, status=JobStatus.SUCCESS, reason="completed", folder=job_id)
+    folder = await put_signed(await jobs.get(job_id), files, artifacts)
+    await end(jobs, job_id, fence, status=JobStatus.SUCCESS, reason="completed", folder=folder)
 
 
 async def fail(jobs: MemoryJobStore, job_id: str, fence: int, *, folder: str | None = None) -> None:
@@ -79,9 +80,7 @@ async def end(jobs: MemoryJobStore, job_id: str, fence: int, *, status: Any, rea
 
 async def archive(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: str) -> None:
     """Move the event log to the artifact store."""
-    lines = [event.model_dump_json() for event in await jobs.events(job_id)]
-    await put_signed(await jobs.get(job_id), {EVENTS: "\n".join(lines).encode()}, artifacts)
-    await jobs.drop_events(job_id)
+    await settle_job(job_id, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY)
 
 
 async def announce(jobs: MemoryJobStore, *levels: SandboxLevel) -> None:

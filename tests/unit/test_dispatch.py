@@ -11,6 +11,7 @@ from dspy_service.adapters.memory import MemoryDoorbell, MemoryJobStore
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.workers import WorkerInfo
 from tests.support.job_samples import a_new_job
+from workers.chores import Chore
 from workers.dispatch import Dispatcher, Door, dispatch
 
 WORKER = WorkerInfo(
@@ -43,8 +44,8 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def dispatching(jobs: MemoryJobStore, doorbell: MemoryDoorbell) -> AsyncIterator[None]:
-    task = asyncio.create_task(dispatch(Door(jobs, doorbell), WORKER))
+async def dispatching(jobs: MemoryJobStore, doorbell: MemoryDoorbell, *chores: Chore) -> AsyncIterator[None]:
+    task = asyncio.create_task(dispatch(Door(jobs, doorbell, chores), WORKER))
     try:
         yield
     finally:
@@ -106,6 +107,62 @@ async def test_an_outage_loses_no_ring_and_is_logged_once(caplog: pytest.LogCapt
 
     assert sorted(doorbell.rung) == sorted(submitted)
     assert len([record for record in caplog.records if record.message.startswith("Cannot ring")]) == 1
+
+
+async def test_nobody_is_rung_for_while_the_only_tenant_must_wait() -> None:
+    jobs, doorbell = MemoryJobStore(), MemoryDoorbell()
+    running, _ = await jobs.create(a_new_job())
+    claim = await jobs.claim(running.job_id, owner="w", lease_seconds=60, sandbox_level="L1")
+    assert claim is not None
+    waiting, _ = await jobs.create(a_new_job())
+    task = asyncio.create_task(dispatch(Door(jobs, doorbell, tenant_running_jobs=1), WORKER))
+
+    await eventually(lambda: waiting.job_id not in _due_now(jobs))
+    rung_while_limited = list(doorbell.rung)
+    await jobs.release(running.job_id, fence=claim.fence)
+    await eventually(lambda: waiting.job_id in doorbell.rung)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert rung_while_limited == []
+
+
+def _due_now(jobs: MemoryJobStore) -> list[str]:
+    """Return the jobs whose ring is due and has not been looked at."""
+    now = jobs.clock()
+    return [
+        job_id
+        for job_id, record in jobs._records.items()
+        if record.next_ring_at is not None and record.next_ring_at <= now
+    ]
+
+
+async def test_a_chore_is_done_again_and_again() -> None:
+    done: list[int] = []
+
+    async def step() -> None:
+        done.append(len(done))
+
+    async with dispatching(MemoryJobStore(), MemoryDoorbell(), Chore("count", step)):
+        await eventually(lambda: len(done) > 2)
+
+    assert done[:3] == [0, 1, 2]
+
+
+async def test_a_bug_in_a_chore_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    jobs, doorbell = MemoryJobStore(), MemoryDoorbell()
+    failed = asyncio.Event()
+
+    async def step() -> None:
+        failed.set()
+        raise RuntimeError("a bug")
+
+    async with dispatching(jobs, doorbell, Chore("count", step)):
+        await failed.wait()
+        job, _ = await jobs.create(a_new_job())
+        await eventually(lambda: doorbell.rung == [job.job_id])
+
+    assert "Cannot count, by a bug of the service." in caplog.text
 
 
 def test_the_thread_starts_and_stops_from_outside() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dspy_service.config import Settings
-from workers.bootstrap import Parent, Slot
+from workers.bootstrap import Parent
+from workers.slot import Slot
 
 
 def test_a_slot_is_made_on_the_main_thread_or_not_at_all(tmp_path: Path) -> None:

@@ -1,11 +1,20 @@
 """Opens one broker per attempt; what the worker's composition root hands to its supervisor."""
 
-from dspy_service.domain.spec import JobSpec
+from typing import TYPE_CHECKING, Final
+
+from dspy_service.domain.job import Claim
+from dspy_service.ports import ArtifactStore, CallThrottle, JournalTail, ResponseCache
+from workers.lm.answering import SharedAnswers
 from workers.lm.broker import Broker
+from workers.lm.durable_journal import DurableJournal
 from workers.lm.engine import CallLimits
-from workers.lm.job_models import open_models
-from workers.lm.journal import MemoryJournal
+from workers.lm.gate import Gate
+from workers.lm.job_models import JobModel, open_models
+from workers.lm.meter import Meter
+from workers.lm.provider_lines import ProviderLines
 from workers.lm.registry import ModelRegistry
+
+JOURNAL_BYTES: Final = 1 << 30
 
 
 class BrokerDoors:
@@ -14,16 +23,75 @@ class BrokerDoors:
     Args:
         registry: Every model that this worker can reach.
         limits: Of every call.
+        artifacts: Where journals are kept in the end.
+        secret_key: Signs them there.
+        journal_bytes: Of the answers of one job that are kept; some 400 bytes are a short one.
+        cache: Answers that jobs of one tenant share; None: they share none.
+        throttle: Divides what providers allow among all workers; None: nobody counts calls.
     """
 
-    def __init__(self, registry: ModelRegistry, limits: CallLimits | None = None) -> None:
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        limits: CallLimits | None = None,
+        *,
+        artifacts: ArtifactStore,
+        secret_key: bytes,
+        journal_bytes: int = JOURNAL_BYTES,
+        cache: ResponseCache | None = None,
+        throttle: CallThrottle | None = None,
+    ) -> None:
         self._registry = registry
         self._limits = limits or CallLimits()
+        self._artifacts = artifacts
+        self._secret_key = secret_key
+        self._journal_bytes = journal_bytes
+        self._cache = cache
+        self._throttle = throttle
 
-    def open(self, spec: JobSpec) -> Broker:
-        """Return the broker of a job; call it on the job's event loop.
+    async def open(self, claim: Claim, *, tail: JournalTail) -> Broker:
+        """Return the broker of an attempt, with the journal of earlier ones; call it on the job's event loop.
+
+        Args:
+            claim: Whose fence every write to the journal names.
+            tail: Where new answers are kept before the runner sees them.
 
         Raises:
-            ModelCallError: a model is unknown or has no key.
+            ModelCallError: a model is unknown or has no key, or has no price and the budget names money.
+            ConfigurationError: a newer release wrote a part of the journal.
+            StoreUnavailableError: the journal could not be read.
         """
-        return Broker(open_models(spec, self._registry, self._limits), MemoryJournal())
+        gate = Gate()
+        lines = ProviderLines(self._throttle, tenant=claim.job.tenant, job_id=claim.job.job_id)
+        models = await open_models(claim.spec, self._registry, self._limits, gate=gate, lines=lines)
+        meter = Meter.of(models)
+        try:
+            journal = await DurableJournal.open(
+                claim,
+                tail=tail,
+                artifacts=self._artifacts,
+                secret_key=self._secret_key,
+                max_bytes=self._journal_bytes,
+                on_entry=meter.enter,
+            )
+        except BaseException:
+            await _close(models)
+            raise
+        return Broker(models, journal, meter=meter, gate=gate, budget=claim.spec.budget, shared=self._shared(claim))
+
+    def _shared(self, claim: Claim) -> SharedAnswers | None:
+        if self._cache is None or not claim.spec.cache:
+            return None
+        return SharedAnswers(self._cache, claim.job.tenant)
+
+
+async def _close(models: dict[str, JobModel]) -> None:
+    for engine in {id(model.engine): model.engine for model in models.values()}.values():
+        await engine.aclose()
+
+
+if TYPE_CHECKING:
+    from workers.supervisor.door import ModelDoors
+
+    def _proof(doors: BrokerDoors) -> ModelDoors:
+        return doors

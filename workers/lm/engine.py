@@ -5,47 +5,18 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from dspy.lm15 import Request, Response
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
+from workers.lm.gate import Gate
 from workers.lm.provider_errors import translate
+from workers.lm.provider_line import UNCOUNTED, ProviderLine
 from workers.lm.retry import RetryPolicy
-
-
-class AsyncEngine(Protocol):
-    """One attempt at one call; DSPy's own contract for engines, less streaming."""
-
-    async def complete(self, request: Request, *, sample: str) -> Response:
-        """Return one response, or raise an lm15 error.
-
-        ``sample`` tells several samples of an equal request apart; only a model that is deterministic needs it.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        ...
-
-
-Price = Callable[[Request, Response], float | None]
-"""What a call cost in USD; None when that is not known."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """An engine with what must be known to call it."""
-
-    alias: str
-    """Stable name for journals and reports; tells two endpoints of one model name apart, carries no secret."""
-    wire_model: str
-    """The model's name as its endpoint knows it."""
-    engine: AsyncEngine = field(repr=False)
-    price: Price = field(repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Values that an endpoint may repeat in a message and nobody else may see."""
+from workers.lm.target import Target
+from workers.lm.token_estimate import TokenEstimate
 
 
 @dataclass(frozen=True)
@@ -72,25 +43,59 @@ class Answered:
 _jitter: Final = random.SystemRandom().random
 
 
+class _Failures:
+    """How often a call has failed in one way, and since when."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._since = 0.0
+
+    def add(self, now: float) -> float:
+        """Count one more, and return the seconds since the first."""
+        self._since = self._since if self.count else now
+        self.count += 1
+        return now - self._since
+
+
 class MeteredEngine:
-    """Calls one target. Belongs to the event loop on which it is used."""
+    """Calls one target. Belongs to the event loop on which it is used.
+
+    Args:
+        target: What is called.
+        limits: Of every call.
+        gate: Says when calls may begin; None: always.
+        line: Where calls wait for their turn at the provider; None: nobody counts them.
+        sleep: Waits so many seconds.
+        monotonic: Seconds.
+        jitter: From 0 to 1, drawn anew for each wait.
+    """
 
     def __init__(
         self,
         target: Target,
         limits: CallLimits,
         *,
+        gate: Gate | None = None,
+        line: ProviderLine | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = _jitter,
     ) -> None:
         self._target = target
         self._limits = limits
+        self._gate = gate or Gate()
+        self._line = line
+        self._tokens = TokenEstimate()
         self._slots = asyncio.Semaphore(limits.max_in_flight)
         self._sleep = sleep
         self._monotonic = monotonic
         self._jitter = jitter
         self._quiet_until = 0.0
+
+    @property
+    def target(self) -> Target:
+        """What is called."""
+        return self._target
 
     async def complete(self, request: Request, *, sample: str = "") -> Answered:
         """Return the answer of the first attempt that succeeds.
@@ -102,16 +107,15 @@ class MeteredEngine:
         Raises:
             ModelCallError: the last attempt's, once the policy gives up.
         """
-        started = self._monotonic()
-        attempt = 0
+        refusals, failures = _Failures(), _Failures()
         while True:
-            attempt += 1
             try:
-                response = await self._attempt(request, sample)
+                response = await self._attempt(request, sample, is_again=refusals.count > 0)
             except ModelCallError as error:
-                elapsed = self._monotonic() - started
+                ends = refusals if error.kind == ModelErrorKind.RATE_LIMIT else failures
+                elapsed = ends.add(self._monotonic())
                 delay = self._limits.retry.delay_seconds(
-                    error, attempt=attempt, elapsed_seconds=elapsed, jitter=self._jitter()
+                    error, attempt=ends.count, elapsed_seconds=elapsed, jitter=self._jitter()
                 )
                 if delay is None:
                     raise
@@ -121,19 +125,40 @@ class MeteredEngine:
                 return Answered(response, self._target.price(request, response))
 
     async def aclose(self) -> None:
-        """Close the target's connections."""
+        """Close the target's connections, and leave the line."""
+        if self._line is not None:
+            await self._line.aclose()
         await self._target.engine.aclose()
 
-    async def _attempt(self, request: Request, sample: str) -> Response:
+    async def _attempt(self, request: Request, sample: str, *, is_again: bool) -> Response:
         async with self._slots:
             quiet = self._quiet_until - self._monotonic()
             if quiet > 0:
                 await self._sleep(quiet)
+            if self._line is None:
+                return await self._call(request, sample)
+            tokens = self._tokens.of(request) if self._line.counts_tokens else 0
+            turn = await self._line.enter(tokens=tokens, first=is_again)
+            try:
+                response = await self._call(request, sample)
+                tokens = tokens if turn == UNCOUNTED else self._tokens.learn(request, response) or tokens
+            finally:
+                self._line.leave(turn, tokens=tokens)
+            return response
+
+    async def _call(self, request: Request, sample: str) -> Response:
+        async with self._gate:
+            begun = self._monotonic()
             try:
                 async with asyncio.timeout(self._limits.timeout_seconds):
                     return await self._target.engine.complete(request, sample=sample)
             except Exception as error:  # whatever an engine raises becomes an answer for the runner
-                raise self._translated(error) from error
+                failed = self._translated(error)
+                if failed.kind == ModelErrorKind.RATE_LIMIT and self._line is not None:
+                    self._line.refused(
+                        retry_after_seconds=failed.retry_after_seconds, call_seconds=self._monotonic() - begun
+                    )
+                raise failed from error
 
     def _translated(self, error: Exception) -> ModelCallError:
         if isinstance(error, ModelCallError):  # our own part of the engine has spoken

@@ -1,10 +1,50 @@
 """Counts what a job's models cost, by role. The broker's own numbers; a runner's claims never enter."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from dspy.lm15 import Response
-
+from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.result import RoleUsage, Usage
+from workers.lm.job_models import JobModel
+
+
+@dataclass
+class Spending:
+    """What calls cost that a provider answered."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    """Of the calls whose price is known."""
+    unpriced_models: set[str] = field(default_factory=set)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, entry: JournalEntry) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        if entry.cost_usd is None:
+            self.unpriced_models.add(entry.model)
+        else:
+            self.usd += entry.cost_usd
+
+    @classmethod
+    def sum(cls, parts: Iterable["Spending"]) -> "Spending":
+        """Return all of them together."""
+        whole = cls()
+        for part in parts:
+            whole.calls += part.calls
+            whole.prompt_tokens += part.prompt_tokens
+            whole.completion_tokens += part.completion_tokens
+            whole.usd += part.usd
+            whole.unpriced_models |= part.unpriced_models
+        return whole
 
 
 @dataclass
@@ -12,46 +52,84 @@ class RoleMeter:
     """Running totals of one role."""
 
     model: str
-    calls: int = 0
+    paid: Spending = field(default_factory=Spending)
+    replayed_calls: int = 0
     cached_calls: int = 0
+    shared_cache_calls: int = 0
     failed_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = 0.0
 
-    def answered(self, response: Response, cost_usd: float | None) -> None:
-        """Count a call that a provider answered; one unknown price makes the sum unknown."""
-        self.calls += 1
-        self.prompt_tokens += response.usage.input_tokens or 0
-        self.completion_tokens += response.usage.output_tokens or 0
-        self.cost_usd = None if cost_usd is None or self.cost_usd is None else self.cost_usd + cost_usd
+    def enter(self, entry: JournalEntry) -> None:
+        """Count an entry of the journal, whichever attempt got it."""
+        if entry.origin == "provider":
+            self.paid.add(entry)
+        elif entry.origin == "cache":
+            self.shared_cache_calls += 1
+        else:
+            self.failed_calls += 1
 
     @property
     def was_asked(self) -> bool:
         """Whether anything was asked of this role, however it ended."""
-        return bool(self.calls or self.cached_calls or self.failed_calls)
+        return bool(self.paid.calls or self.cached_calls or self.shared_cache_calls or self.failed_calls)
 
     def usage(self) -> RoleUsage:
         """Return the totals; without a paid call there is no cost to tell."""
+        is_priced = self.paid.calls > 0 and not self.paid.unpriced_models
         return RoleUsage(
             model=self.model,
-            calls=self.calls,
+            calls=self.paid.calls,
+            replayed_calls=self.replayed_calls,
             cached_calls=self.cached_calls,
+            shared_cache_calls=self.shared_cache_calls,
             failed_calls=self.failed_calls,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            cost_usd=self.cost_usd if self.calls else None,
+            prompt_tokens=self.paid.prompt_tokens,
+            completion_tokens=self.paid.completion_tokens,
+            cost_usd=self.paid.usd if is_priced else None,
         )
 
 
-def total(meters: dict[str, RoleMeter]) -> Usage:
-    """Return the usage of the roles that were asked; the cost is known only when that of every called role is."""
-    roles = {role: meter.usage() for role, meter in meters.items() if meter.was_asked}
-    called = [usage for usage in roles.values() if usage.calls]
-    costs = [usage.cost_usd for usage in called if usage.cost_usd is not None]
-    return Usage(
-        roles=roles,
-        total_calls=sum(usage.calls for usage in called),
-        total_tokens=sum(usage.prompt_tokens + usage.completion_tokens for usage in called),
-        cost_usd=sum(costs) if called and len(costs) == len(called) else None,
-    )
+class Meter:
+    """The totals of one job.
+
+    Args:
+        models: Name of each role's model, as the job gave it.
+        prices_as_of: Which price list is used.
+    """
+
+    def __init__(self, models: Mapping[str, str], *, prices_as_of: str | None = None) -> None:
+        self.roles = {role: RoleMeter(model) for role, model in models.items()}
+        self._prices_as_of = prices_as_of
+
+    @classmethod
+    def of(cls, models: Mapping[str, JobModel]) -> "Meter":
+        """Return the meter of a job with these models."""
+        dates = {model.engine.target.prices_as_of for model in models.values()} - {None}
+        names = {role: str(model.shown["model"]) for role, model in models.items()}
+        return cls(names, prices_as_of=", ".join(sorted(date for date in dates if date is not None)) or None)
+
+    def enter(self, entry: JournalEntry) -> None:
+        """Count an entry of the journal for the role that caused it."""
+        self.roles.setdefault(entry.role, RoleMeter(entry.model)).enter(entry)
+
+    def usage(self) -> Usage:
+        """Return the usage of the roles that were asked; the cost is known only when that of every called role is."""
+        asked = {role: meter for role, meter in self.roles.items() if meter.was_asked}
+        paid = Spending.sum(meter.paid for meter in asked.values())
+        return Usage(
+            roles={role: meter.usage() for role, meter in asked.items()},
+            total_calls=paid.calls,
+            total_tokens=paid.tokens,
+            cost_usd=paid.usd if paid.calls and not paid.unpriced_models else None,
+            unpriced_models=sorted(paid.unpriced_models),
+            cache_hit_rate=_hit_rate(asked.values()),
+            prices_as_of=self._prices_as_of,
+        )
+
+
+def _hit_rate(meters: Iterable[RoleMeter]) -> float | None:
+    hits = asked = 0
+    for meter in meters:
+        free = meter.cached_calls + meter.shared_cache_calls
+        hits += free
+        asked += free + meter.paid.calls + meter.failed_calls
+    return hits / asked if asked else None

@@ -1,21 +1,26 @@
 """Providers over DSPy's own HTTP engine, one transport per model and event loop."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Final, Literal
 
 from dspy._vendor.lm15.router import LITELLM_PROVIDER_PREFIXES  # not re-exported by dspy.lm15
 from dspy._vendor.lm15.transports import StdlibAsyncTransport  # not re-exported by dspy.lm15
-from dspy.clients.costs import estimate_cost
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from dspy.lm15 import AuthError, LM15Error, NotConfiguredError, Request, Response, RouterConfig
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
+from dspy_service.domain.origins import origin_of
 from dspy_service.domain.spec import ModelSettings
+from dspy_service.domain.throttle import ProviderLimits
 from workers.lm.capped_transport import CappedTransport
-from workers.lm.engine import Target
 from workers.lm.environment import ProviderEnvironment
+from workers.lm.models_file import ModelsFile
+from workers.lm.prices import pricing
 from workers.lm.provider_errors import missing_key, translate
+from workers.lm.target import Target
 
 PLACEHOLDER_KEY: Final = "placeholder"
 """What a client's own endpoint gets instead of an operator's key; many servers insist on some key."""
@@ -24,6 +29,7 @@ PREFIXES: Final = tuple(sorted(LITELLM_PROVIDER_PREFIXES))
 _EXPLICIT_KEYS: Final = {"xai": "XAI_API_KEY"}
 """Providers whose adapter would otherwise look for a person's login in files."""
 _MAX_CONNECTIONS: Final = 256
+_ACCOUNT_PURPOSE: Final = b"dspy-service provider account\0"
 
 
 class NativeEngine:
@@ -43,8 +49,22 @@ class NativeEngine:
         await self._transport.aclose()
 
 
-def native_target(settings: ModelSettings, environment: ProviderEnvironment, *, max_answer_bytes: int) -> Target:
+def native_target(
+    settings: ModelSettings,
+    environment: ProviderEnvironment,
+    *,
+    max_answer_bytes: int,
+    models: ModelsFile,
+    name_key: bytes,
+) -> Target:
     """Return what calls a provider's model, or a model behind a client's own ``base_url``.
+
+    Args:
+        settings: Which model, and where.
+        environment: The keys.
+        max_answer_bytes: Where the reading of an answer stops.
+        models: The operator's prices and limits.
+        name_key: Hashes a provider's key into the name of the account.
 
     Raises:
         ModelCallError: there is no such provider, or the operator has set no key for it.
@@ -71,12 +91,22 @@ def native_target(settings: ModelSettings, environment: ProviderEnvironment, *, 
         raise (missing_key(settings.name, env_keys) if env_keys else translate(error, model=settings.name)) from error
     except LM15Error as error:
         raise translate(error, model=settings.name) from error
-    price_provider = None if settings.base_url else resolution.provider
+    priced = pricing(settings, provider=resolution.provider, models=models)
+    place = origin_of(settings.base_url) if settings.base_url else settings.name.partition("/")[0]
+    key = (
+        None
+        if settings.base_url
+        else (keys or {}).get(resolution.provider) or variables.get(engine.resolve(model).env_key or "")
+    )
     return Target(
         alias=alias(settings),
         wire_model=resolution.model,
         engine=NativeEngine(provider, transport),
-        price=lambda request, response: _price(request, response, price_provider),
+        price=priced.price,
+        is_priced=priced.is_known,
+        prices_as_of=priced.as_of,
+        provider=_account(place, key, name_key),
+        provider_limits=models.limits.get(place, ProviderLimits()),
         secrets=environment.secrets,
     )
 
@@ -121,9 +151,8 @@ def _keys(provider: str, settings: ModelSettings, variables: Mapping[str, str]) 
     return {provider: variables[variable]}
 
 
-def _price(request: Request, response: Response, provider: str | None) -> float | None:
-    """Return the price by the snapshot that comes with DSPy; None for a model that it does not know."""
-    if provider is None:
-        return None
-    cost, _ = estimate_cost(response, provider=provider, requested_model=request.model, request=request)
-    return None if cost is None else float(cost)
+def _account(place: str, key: str | None, name_key: bytes) -> str:
+    """Return a name for whom a provider counts; two workers with one key have one name, and it tells nothing of it."""
+    if key is None or key == PLACEHOLDER_KEY:
+        return place
+    return f"{place}:{hmac.digest(name_key, _ACCOUNT_PURPOSE + key.encode(), hashlib.sha256).hex()[:12]}"

@@ -11,12 +11,14 @@ from dspy.lm15 import Request, Response
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
 from dspy_service.domain.spec import ModelSettings
+from dspy_service.domain.throttle import ProviderLimits
 from workers.lm.capped_transport import MAX_ANSWER_BYTES
 from workers.lm.demo.engine import AsyncDemoEngine
 from workers.lm.demo.options import DemoModelNameError, parse_demo_model
-from workers.lm.engine import Target
 from workers.lm.environment import ProviderEnvironment
+from workers.lm.models_file import ModelsFile
 from workers.lm.native import alias, model_type, native_model, native_target
+from workers.lm.target import Target
 
 DEMO_PREFIX = "demo/"
 Capabilities = dict[str, Any]
@@ -36,11 +38,22 @@ class ModelRegistry:
     Args:
         environment: The keys.
         max_answer_bytes: Where the reading of a provider's answer stops.
+        models: The operator's prices and limits.
+        name_key: Hashes a provider's key into the name under which all workers share its limits; the service's secret.
     """
 
-    def __init__(self, environment: ProviderEnvironment, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self,
+        environment: ProviderEnvironment,
+        *,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        models: ModelsFile | None = None,
+        name_key: bytes = b"",
+    ) -> None:
         self._environment = environment
         self._max_answer_bytes = max_answer_bytes
+        self._models = models or ModelsFile()
+        self._name_key = name_key
 
     def target(self, settings: ModelSettings) -> Target:
         """Return what calls a model; call it on the event loop that will.
@@ -49,8 +62,14 @@ class ModelRegistry:
             ModelCallError: the model is unknown, or its key is not set on this worker.
         """
         if is_demo(settings):
-            return _demo_target(settings)
-        return native_target(settings, self._environment, max_answer_bytes=self._max_answer_bytes)
+            return _demo_target(settings, self._models.limits.get("demo"))
+        return native_target(
+            settings,
+            self._environment,
+            max_answer_bytes=self._max_answer_bytes,
+            models=self._models,
+            name_key=self._name_key,
+        )
 
     def capabilities(self, settings: ModelSettings) -> Capabilities:
         """Return what a model can do, from DSPy's bundled metadata; no network, no key.
@@ -93,7 +112,7 @@ class _DemoEngine:
         await self._engine.aclose()
 
 
-def _demo_target(settings: ModelSettings) -> Target:
+def _demo_target(settings: ModelSettings, limits: ProviderLimits | None) -> Target:
     try:
         options = parse_demo_model(settings.name)
     except DemoModelNameError as error:
@@ -103,4 +122,6 @@ def _demo_target(settings: ModelSettings) -> Target:
         wire_model=settings.name,
         engine=_DemoEngine(AsyncDemoEngine(options)),
         price=lambda _request, _response: 0.0,  # it runs here and costs nothing
+        provider="demo" if limits else "",  # its simulated refusals slow nobody else down
+        provider_limits=limits or ProviderLimits(),
     )

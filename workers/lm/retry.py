@@ -1,18 +1,26 @@
 """When and how long to wait before a failed call is tried again."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
 
+_LONGEST_DOUBLING: Final = 16  # beyond every sensible cap
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential waits, bounded by attempts and by time; a provider's own Retry-After wins over ours."""
+    """Exponential waits, bounded by attempts and by time; a provider's own Retry-After wins over ours.
+
+    A rate limit says nothing against a call, so refusals for it are bounded by time alone, and count with nothing else.
+    """
 
     max_attempts: int = 8
     max_total_seconds: float = 300.0
-    """From the first attempt; a wait that would end later is not begun."""
+    """From the first failure; a wait that would end later is not begun."""
+    max_rate_limited_seconds: float = 1_800.0
+    """The same for refusals because of a rate limit."""
     first_delay_seconds: float = 0.5
     max_delay_seconds: float = 30.0
 
@@ -23,14 +31,18 @@ class RetryPolicy:
 
         Args:
             error: What the last attempt ended with.
-            attempt: Number of the attempt that failed, from 1.
-            elapsed_seconds: Since the first attempt began.
+            attempt: How many attempts have ended so: because of a rate limit, or otherwise; from 1.
+            elapsed_seconds: Since the first of them.
             jitter: From 0 to 1; spreads callers that failed together over half of the wait.
         """
-        if not ModelErrorKind(error.kind).is_transient or attempt >= self.max_attempts:
+        kind = ModelErrorKind(error.kind)
+        is_rate = kind is ModelErrorKind.RATE_LIMIT
+        if not kind.is_transient or (attempt >= self.max_attempts and not is_rate):
             return None
         if error.retry_after_seconds is not None:
             delay = max(0.0, error.retry_after_seconds)
         else:
-            delay = min(self.max_delay_seconds, self.first_delay_seconds * 2 ** (attempt - 1)) * (0.5 + jitter / 2)
-        return delay if elapsed_seconds + delay <= self.max_total_seconds else None
+            doubled = self.first_delay_seconds * 2 ** min(attempt - 1, _LONGEST_DOUBLING)
+            delay = min(self.max_delay_seconds, doubled) * (0.5 + jitter / 2)
+        patience = self.max_rate_limited_seconds if is_rate else self.max_total_seconds
+        return delay if elapsed_seconds + delay <= patience else None

@@ -87,13 +87,14 @@ def metadata(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
-def send_files(channel: Channel, files: Sequence[tuple[str, bytes]]) -> None:
-    """Send each file in frames of at most 1 MiB."""
+def send_files(channel: Channel, files: Sequence[tuple[str, bytes]], *, checkpoint: int | None = None) -> None:
+    """Send each file in frames of at most 1 MiB; ``checkpoint`` is the number of the one that they make, if any."""
     for name, data in files:
         chunks = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)] or [b""]
         for number, chunk in enumerate(chunks, 1):
             encoded = base64.b64encode(chunk).decode()
-            channel.say({"t": "blob", "name": name, "data": encoded, "last": number == len(chunks)})
+            last = number == len(chunks)
+            channel.say({"t": "blob", "name": name, "data": encoded, "last": last, "checkpoint": checkpoint})
 
 
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  # any annotation

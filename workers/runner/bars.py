@@ -47,6 +47,10 @@ class BarReader:
         if not bar.disable and getattr(bar, "unit", None) == LEADING_UNIT:
             self._leader = weakref.ref(bar)
 
+    def forget(self) -> None:
+        """Let no bar lead; one of a compile that was stopped would never be closed."""
+        self._leader = None
+
     def moved(self, bar: Any) -> None:  # noqa: ANN401  # tqdm is untyped
         """Report the bar unless another one leads, or the last report is too young and the bar is not full."""
         leader = self._leader() if self._leader is not None else None

@@ -59,6 +59,7 @@ def prepare() -> dict[str, str]:
         dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)  # the broker caches
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     turn_off_stragglers()
+    end_pools_with_their_evaluation()
     return versions()
 
 
@@ -77,6 +78,20 @@ def turn_off_stragglers() -> None:
         original(self, *args, **kwargs)
 
     parallelizer.ParallelExecutor.__init__ = patient_init
+
+
+def end_pools_with_their_evaluation(executor: Any = parallelizer.ParallelExecutor) -> None:  # noqa: ANN401  # untyped
+    """Begin no further row of an evaluation that a JobEnd has left: its pool would still work through all of them."""
+    original = executor.execute
+
+    def execute(self: Any, function: Any, data: Any) -> Any:  # noqa: ANN401  # DSPy's own signature
+        try:
+            return original(self, function, data)
+        except BaseException:
+            self.cancel_jobs.set()
+            raise
+
+    executor.execute = execute
 
 
 class _Echo:

@@ -10,7 +10,7 @@ import queue
 import socket
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dspy_service.domain.errors import ProtocolError
@@ -24,6 +24,9 @@ EXIT_CLOSED = 3
 
 _CANCELLED: Frame = {"t": "cancel"}
 
+Answers = queue.SimpleQueue[Frame]
+"""Where the answer to one question is awaited."""
+
 
 class Channel:
     """Frames to and from the supervisor; safe to use from any thread.
@@ -34,7 +37,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._send_lock = threading.Lock()
-        self._waiting: dict[int, queue.SimpleQueue[Frame]] = {}
+        self._waiting: dict[int, Answers] = {}
         self._waiting_lock = threading.Lock()
         self._last_id = 0
         self._notes: deque[bytes] = deque()
@@ -44,20 +47,33 @@ class Channel:
         self.max_frame_bytes = MAX_FRAME_BYTES
         """What the supervisor takes; a larger frame would end the job."""
         self.cancelled = threading.Event()
+        self._stop_lock = threading.Lock()
+        self._stop_reason: str | None = None
+        self._act_on_stop: Callable[[str], None] | None = None
 
     def start(self) -> None:
         """Start the reader and the writer; call it after confinement, which covers only later threads."""
         threading.Thread(target=self._read, name="frames-in", daemon=True).start()
         threading.Thread(target=self._write, name="frames-out", daemon=True).start()
 
-    def ask(self, frame: Mapping[str, Any]) -> Frame:
-        """Send ``frame`` with a fresh ``id`` and wait for its answer.
+    def on_stop(self, act: Callable[[str], None]) -> None:
+        """Call ``act`` with the reason of a ``stop`` frame: on the reader's thread when it comes, now if it came."""
+        with self._stop_lock:
+            self._act_on_stop, reason = act, self._stop_reason
+        if reason is not None:
+            act(reason)
+
+    def ask(self, frame: Mapping[str, Any], answers: Answers) -> Frame:
+        """Send ``frame`` with a fresh ``id`` and wait for its answer, or for whatever else is put into ``answers``.
+
+        Args:
+            frame: The question.
+            answers: A fresh queue: an abandoned question must answer no later one.
 
         Raises:
-            Cancelled: the supervisor asked to stop.
+            Cancelled: the supervisor asked to stop at once.
             ProtocolError: the frame is not JSON or too large.
         """
-        answers: queue.SimpleQueue[Frame] = queue.SimpleQueue()  # fresh: an abandoned question answers no later one
         with self._waiting_lock:
             self._last_id += 1
             number = self._last_id
@@ -119,6 +135,11 @@ class Channel:
                 waiting = list(self._waiting.values())
             for answers in waiting:
                 answers.put(_CANCELLED)
+        elif frame["t"] == "stop":
+            with self._stop_lock:
+                self._stop_reason, act = str(frame["reason"]), self._act_on_stop
+            if act is not None:
+                act(self._stop_reason)
         elif frame["t"] == "answer":
             with self._waiting_lock:
                 answers_or_none = self._waiting.get(frame["id"])

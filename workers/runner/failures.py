@@ -7,7 +7,8 @@ job is therefore a ``BaseException``.
 
     BaseException
     └── JobEnd
-        ├── Cancelled        the supervisor asked to stop
+        ├── Cancelled        the supervisor asked to stop at once
+        ├── Stopped          the stage must end early; what it found so far counts
         └── JobFailed        carries the Failure that the job ends with
 """
 
@@ -18,7 +19,7 @@ from types import TracebackType
 
 from dspy.utils.exceptions import LMError
 
-from dspy_service.domain.job import Failure
+from dspy_service.domain.job import Failure, TerminationReason
 from dspy_service.domain.model_errors import ModelErrorKind
 from workers.runner.text import clean, one_line
 
@@ -36,7 +37,16 @@ class JobEnd(BaseException):
 
 
 class Cancelled(JobEnd):
-    """The supervisor asked to stop."""
+    """The supervisor asked to stop at once."""
+
+
+class Stopped(JobEnd):
+    """The stage must end early: enough is reached or spent. ``reason`` and ``message`` say which."""
+
+    def __init__(self, reason: TerminationReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: TerminationReason = reason
+        self.message = message
 
 
 class JobFailed(JobEnd):
@@ -49,10 +59,8 @@ class JobFailed(JobEnd):
 
 def failure_of(error: BaseException, *, kind: str) -> Failure:
     """Describe any exception for the person who wrote the code; ``kind`` is used when the error tells no better one."""
-    if isinstance(error, JobFailed):
-        return error.failure
-    if isinstance(error, Cancelled):
-        return Failure(kind="cancelled", message="The job was cancelled.")
+    if isinstance(error, JobEnd):
+        return _failure_of_end(error)
     model_error = next((cause for cause in _chain(error) if isinstance(cause, LMError)), None)
     if model_error is not None:
         kind = ModelErrorKind.BUDGET.value if model_error.code == ModelErrorKind.BUDGET else "model_error"
@@ -62,6 +70,14 @@ def failure_of(error: BaseException, *, kind: str) -> Failure:
     if is_starved(error):
         return Failure(kind="too_many_threads", message="The job needs more threads than a runner may have.")
     return Failure(kind=kind, message=describe(error), traceback=user_traceback(error))
+
+
+def _failure_of_end(end: JobEnd) -> Failure:
+    if isinstance(end, JobFailed):
+        return end.failure
+    if isinstance(end, Stopped):
+        return Failure(kind=end.reason, message=one_line(end.message))
+    return Failure(kind="cancelled", message="The job was cancelled.")
 
 
 def is_starved(error: BaseException) -> bool:

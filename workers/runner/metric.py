@@ -1,9 +1,10 @@
-"""Wraps the submitted metric: the return that its optimizer understands, counts, tracebacks, and a fuse.
+"""Wraps the submitted metric: the return that its optimizer understands, counts, tracebacks, a gate and a fuse.
 
 DSPy takes a metric that raises for a score of zero. A wrapped metric still lets that happen to a few rows, but one that
 fails on most of them ends the job with the user's own traceback.
 """
 
+import copy
 import inspect
 import threading
 import time
@@ -26,6 +27,8 @@ MAX_POSITIONAL = 5
 MAX_SCORE = 1e100  # sums and squares of scores must stay floats
 
 Observer = Callable[[], None]
+Gate = Callable[[], None]
+"""Asked before each call; raises JobEnd where no further one may begin."""
 
 
 class MetricReturnError(TypeError):
@@ -45,9 +48,10 @@ class MetricTally:
     """The first three, distinct."""
 
     def as_details(self) -> dict[str, Any]:
-        """Return the figures for the job's result."""
+        """Return the figures for the job's result; of this attempt alone, since each attempt scores anew."""
         return {
             "metric_calls": self.calls,
+            "metric_calls_of": "the last attempt",
             "metric_errors": self.errors,
             "metric_seconds": round(self.seconds, 3),
             "metric_lowest": self.lowest,
@@ -72,7 +76,14 @@ class Metric:
         self._arity = positional_arity(function)
         self._style = style
         self._observer = observer
+        self._gate: Gate | None = None
         self._lock = threading.Lock()
+
+    def gated(self, gate: Gate) -> "Metric":
+        """Return the same metric with the same tally, which asks ``gate`` first."""
+        twin = copy.copy(self)
+        twin._gate = gate  # noqa: SLF001  # a twin is one of us
+        return twin
 
     def __call__(
         self,
@@ -86,8 +97,10 @@ class Metric:
 
         Raises:
             Exception: what the user's metric raised; DSPy counts the row as a failure.
-            JobFailed: most rows fail.
+            JobEnd: most rows fail, or no further call may begin.
         """
+        if self._gate is not None:
+            self._gate()
         started = time.perf_counter()
         try:
             result = self._function(*(gold, pred, trace, pred_name, pred_trace)[: self._arity])

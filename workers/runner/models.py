@@ -13,11 +13,12 @@ from dspy.utils import exceptions as dspy_errors
 
 from dspy_service.domain.job import Failure
 from dspy_service.domain.model_errors import ModelErrorKind
-from workers.runner.channel import Channel
 from workers.runner.failures import JobFailed, model_message
+from workers.runner.stage import Stage
 
 MIN_FAILURES = 5  # calls of one role that must fail before anything is concluded
 MIN_MIXED_FAILURES = 10  # the same once some call succeeded
+BUDGET_SPENT = "The job's budget is spent."
 
 ERROR_CLASSES: Mapping[ModelErrorKind, type[dspy_errors.LMError]] = {
     ModelErrorKind.AUTH: dspy_errors.LMAuthError,
@@ -35,7 +36,7 @@ ERROR_CLASSES: Mapping[ModelErrorKind, type[dspy_errors.LMError]] = {
     ModelErrorKind.REFUSED: dspy_errors.LMConfigurationError,
     ModelErrorKind.UNEXPECTED: dspy_errors.LMUnexpectedError,
 }
-"""Kinds with a class of their own; a context window error takes other arguments, a spent budget ends the job."""
+"""Kinds with a class of their own; a context window error takes other arguments, a spent budget ends the stage."""
 
 
 @dataclass
@@ -79,14 +80,17 @@ class RoleTally:
     role: str
     calls: int = 0
     failures: int = 0
+    replayed: int = 0
+    """Answers that an earlier attempt paid for; among ``calls``."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def succeeded(self) -> None:
+    def succeeded(self, *, replayed: bool = False) -> None:
         """Count an answer."""
         with self._lock:
             self.calls += 1
+            self.replayed += replayed
 
-    def failed(self, error: dspy_errors.LMError, *, budget_spent: bool) -> None:
+    def failed(self, error: dspy_errors.LMError) -> None:
         """Count a failure.
 
         Raises:
@@ -98,17 +102,20 @@ class RoleTally:
             only = self.failures == self.calls and self.failures >= MIN_FAILURES
             most = self.failures >= MIN_MIXED_FAILURES and self.failures * 2 > self.calls
             calls, failures = self.calls, self.failures
-        if only or most or budget_spent:
+        if only or most:
             message = f"{failures} of {calls} calls to the {self.role} model failed. {model_message(error)}"
-            kind = ModelErrorKind.BUDGET.value if budget_spent else "model_error"
-            raise JobFailed(Failure(kind=kind, message=message)) from error
+            raise JobFailed(Failure(kind="model_error", message=message)) from error
+
+    def as_details(self) -> dict[str, int]:
+        """Return the figures for the job's result; of this attempt alone."""
+        return {"calls": self.calls, "failed": self.failures, "replayed": self.replayed}
 
 
 class BrokerEngine:
-    """DSPy's engine protocol over the channel."""
+    """DSPy's engine protocol over the questions of one stage."""
 
-    def __init__(self, channel: Channel, role: str, tally: RoleTally, capabilities: Mapping[str, Any]) -> None:
-        self._channel = channel
+    def __init__(self, stage: Stage, role: str, tally: RoleTally, capabilities: Mapping[str, Any]) -> None:
+        self._stage = stage
         self._role = role
         self._tally = tally
         self.supports_function_calling = bool(capabilities.get("function_calling"))
@@ -121,13 +128,13 @@ class BrokerEngine:
 
         Raises:
             LMError: what the provider's failure is in DSPy's words.
-            JobEnd: the job was cancelled, or its model only fails.
+            JobEnd: the job was cancelled, its model only fails, or the stage ends because the budget is spent.
         """
         call = _CALL.get()
         candidate = 0
         if call is not None:
             candidate, call.completions = call.completions, call.completions + 1
-        answer = self._channel.ask(
+        answer = self._stage.ask(
             {
                 "t": "lm",
                 "role": self._role,
@@ -137,14 +144,17 @@ class BrokerEngine:
             },
         )
         if answer.get("error") is not None:
+            if answer["error"].get("kind") == ModelErrorKind.BUDGET:  # a refusal is no call
+                self._stage.stop("budget_exhausted", str(answer["error"].get("message") or BUDGET_SPENT))
+                self._stage.check()
             error = _error(answer["error"])
-            self._tally.failed(error, budget_spent=answer["error"].get("kind") == ModelErrorKind.BUDGET)
+            self._tally.failed(error)
             raise error
-        self._tally.succeeded()
+        self._tally.succeeded(replayed=answer.get("replayed") is True)
         return response_from_dict(answer["response"])
 
     def close(self) -> None:
-        """Do nothing: the channel is not ours to close."""
+        """Do nothing: the socket is not ours to close."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "BrokerEngine":
         return self  # optimizers copy models; a copied lock would be a second socket's
@@ -164,13 +174,13 @@ class AsyncBrokerEngine:
         return self
 
 
-def build_lm(channel: Channel, role: str, settings: Mapping[str, Any], tally: RoleTally) -> BrokerLM:
+def build_lm(stage: Stage, role: str, settings: Mapping[str, Any], tally: RoleTally) -> BrokerLM:
     """Build the model of a role; cache and retries live in the broker.
 
     Raises:
         LMConfigurationError: the options contradict each other for this model.
     """
-    engine = BrokerEngine(channel, role, tally, settings.get("capabilities") or {})
+    engine = BrokerEngine(stage, role, tally, settings.get("capabilities") or {})
     options = {name: settings.get(name) for name in ("temperature", "max_tokens")}
     if settings.get("top_p") is not None:
         options["top_p"] = settings["top_p"]

@@ -1,12 +1,15 @@
 """Watches a compile from inside DSPy and GEPA, and tells trials, candidates and the best score so far."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
 from dspy.utils.callback import BaseCallback
 
+from workers.runner.contest import Contest, with_texts
+from workers.runner.failures import JobEnd
 from workers.runner.planner import Planner, rounds
 from workers.runner.reporting import Reporter, plain
 
@@ -22,7 +25,7 @@ class Trials:
         """Evaluations so far."""
         self.best: float | None = None
         """Highest score on the full valset, 0 to 1 for such a metric; minibatch scores never compete."""
-        self.best_candidate: int | None = None
+        self._best_rank: float | None = None
 
     @property
     def candidates(self) -> int:
@@ -47,17 +50,37 @@ class Trials:
         self._reporter.candidate({"candidate": number, "instructions": dict(instructions), **more})
         return number
 
-    def scored(self, candidate: int, score: float, *, rows: int, full: bool) -> None:
-        """Report one evaluation."""
+    def scored(self, candidate: int, score: float, *, rows: int, full: bool, rank: float | None = None) -> bool:
+        """Report one evaluation, and return whether it is the best on the full valset so far.
+
+        Args:
+            candidate: Its number.
+            score: Mean of the metric.
+            rows: How many rows were scored.
+            full: Whether that is the whole valset.
+            rank: What the optimizer compares, such as a rounded percentage; None: the score itself.
+        """
+        rank = score if rank is None else rank
         with self._lock:
             number = self.count = self.count + 1
-            better = full and (self.best is None or score > self.best)
-            if better:
-                self.best, self.best_candidate = score, candidate
+            is_best = full and (self._best_rank is None or rank > self._best_rank)
+            if is_best:
+                self.best, self._best_rank = score, rank
         kind = "full" if full else "minibatch"
         self._reporter.trial({"trial": number, "score": score, "kind": kind, "rows": rows, "candidate": candidate})
-        if better:
+        if is_best:
             self._reporter.progress("new_best_score", {"best_score": score, "candidate": candidate})
+        return is_best
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """An evaluation that runs."""
+
+    program: dspy.Module
+    candidate: int | None
+    rows: int
+    full: bool
 
 
 class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
@@ -74,6 +97,7 @@ class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
         planner: Planner,
         pace: "Pace",
         *,
+        contest: Contest | None,
         full_rows: int,
         count_trials: bool,
         search_phase: str | None = None,
@@ -83,11 +107,12 @@ class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
         self._reporter = reporter
         self._planner = planner
         self._pace = pace
+        self._contest = contest
         self._full_rows = full_rows
         self._count_trials = count_trials
         self._search_phase = search_phase
         self._propose_phase = propose_phase
-        self._running: dict[str, tuple[int | None, int, bool]] = {}
+        self._running: dict[str, _Evaluation] = {}
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ANN401  # untyped
         """Remember what is being evaluated."""
@@ -97,8 +122,9 @@ class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
         self._pace.evaluating(rows)
         mark = (inputs.get("callback_metadata") or {}).get("metric_key")
         full = mark == "eval_full" if mark else rows >= self._full_rows
-        candidate = self._trials.candidate_of(inputs["program"]) if self._count_trials else None
-        self._running[call_id] = (candidate, rows, full)
+        program = inputs["program"]
+        candidate = self._trials.candidate_of(program) if self._count_trials else None
+        self._running[call_id] = _Evaluation(program, candidate, rows, full)
 
     def on_lm_start(
         self,
@@ -115,23 +141,35 @@ class EvaluationWatcher(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
         self,
         call_id: str,
         outputs: Any,  # noqa: ANN401  # DSPy is untyped
-        exception: Exception | None = None,
+        exception: BaseException | None = None,
     ) -> None:
-        """Report the score."""
+        """Report the score. Raises Stopped when that was enough."""
         self._pace.alone()
-        candidate, rows, full = self._running.pop(call_id, (None, 0, False))
+        ended = self._running.pop(call_id, None)
+        if ended is None or isinstance(exception, JobEnd):
+            return
         if exception is not None:
-            self._reporter.warning("evaluation_failed", f"An evaluation of {rows} rows failed: {exception}")
-        elif candidate is not None and rows:
-            self._trials.scored(candidate, mean_score(outputs), rows=rows, full=full)
+            self._reporter.warning("evaluation_failed", f"An evaluation of {ended.rows} rows failed: {exception}")
+        elif ended.candidate is not None and ended.rows:
+            self._scored(ended, ended.candidate, outputs)
+
+    def _scored(self, ended: _Evaluation, candidate: int, outputs: Any) -> None:  # noqa: ANN401  # DSPy is untyped
+        if self._contest is not None:
+            self._contest.check()
+        score = mean_score(outputs)
+        is_best = self._trials.scored(candidate, score, rows=ended.rows, full=ended.full, rank=float(outputs.score))
+        if ended.full and self._contest is not None:
+            self._contest.evaluated(ended.program.deepcopy, score, is_best=is_best)
 
 
 class GepaWatcher:
-    """GEPA's callbacks; GEPA swallows what they raise, so they only report."""
+    """GEPA's callbacks; GEPA swallows every Exception that they raise, but not Stopped."""
 
-    def __init__(self, trials: Trials, planner: Planner) -> None:
+    def __init__(self, trials: Trials, planner: Planner, contest: Contest | None, *, student: dspy.Module) -> None:
         self._trials = trials
         self._planner = planner
+        self._contest = contest
+        self._student = student
         self.metric_calls = 0
         self.rejected = 0
         self.accepted = 0
@@ -142,7 +180,9 @@ class GepaWatcher:
         self._planner.reach(self.metric_calls)
 
     def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
-        """Report a candidate with its score on the valset."""
+        """Report a candidate with its score on the valset. Raises Stopped when that was enough."""
+        if self._contest is not None:
+            self._contest.check()
         number = self._trials.propose(
             f"gepa:{event['candidate_idx']}",
             instructions=event["candidate"],
@@ -151,7 +191,11 @@ class GepaWatcher:
         )
         rows = int(event["num_examples_evaluated"])
         full = rows >= int(event["total_valset_size"])
-        self._trials.scored(number, float(event["average_score"]), rows=rows, full=full)
+        score = float(event["average_score"])
+        is_best = self._trials.scored(number, score, rows=rows, full=full)
+        if full and self._contest is not None:
+            texts = dict(event["candidate"])
+            self._contest.evaluated(lambda: with_texts(self._student, texts), score, is_best=is_best)
 
     def on_candidate_accepted(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002  # GEPA's signature
         """Count it."""
@@ -165,10 +209,9 @@ class GepaWatcher:
 class Pace:
     """How many units of the plan one metric call is: 1 alone, a share of a round within an evaluation."""
 
-    def __init__(self, planner: Planner, *, threads: int, check: Callable[[], None]) -> None:
+    def __init__(self, planner: Planner, *, threads: int) -> None:
         self._planner = planner
         self._threads = threads
-        self._check = check
         self._units = 1.0
         self.counts = True
         """Whether metric calls move the plan; GEPA's own budget does it instead."""
@@ -182,10 +225,9 @@ class Pace:
         self._units = 1.0
 
     def metric_called(self) -> None:
-        """Count one metric call. Raises what ``check`` raises (Cancelled)."""
+        """Count one metric call."""
         if self.counts:
             self._planner.step(self._units)
-        self._check()
 
 
 def mean_score(evaluation: Any) -> float:  # noqa: ANN401  # DSPy is untyped

@@ -9,7 +9,8 @@ import pydantic_core
 from dspy_service.domain.catalogue.entries import ModuleEntry, OptimizerEntry
 from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame
-from dspy_service.domain.spec import JobSpec, Row, Schema
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.spec import JobSpec, Row
 from workers.runner.capture import LOG_CAP_BYTES, PRINT_CAP_BYTES
 from workers.runner.channel import Channel
 

@@ -3,6 +3,9 @@
 A job is a row of phases. Each is planned in *units*: the time of one call when calls follow each other, and of one
 round of calls when ``num_threads`` run at once. Finished phases tell how many seconds a unit takes; the running phase
 tells it too as soon as enough of it is done. What remains is the planned units of later phases and the rest of this.
+
+A job that resumes first gets the answers of its earlier attempts, at once. That tells no pace: while answers are
+replayed the planner's clock stands still, and the steps done then count as done, but not as work.
 """
 
 import math
@@ -27,15 +30,27 @@ class Phase:
     steps: float | None = None
     """Planned steps when somebody counts them otherwise than in units."""
     done: float = 0.0
+    replayed: float = 0.0
+    """Part of ``done`` that took no time."""
     started: float | None = None
     seconds: float | None = None
-    """Its real length, once it has ended."""
+    """Its real length without replays, once it has ended."""
 
     @property
     def fraction(self) -> float:
         """Done share of what is planned, 0 to 1."""
         planned = self.units if self.steps is None else self.steps
         return min(1.0, self.done / planned) if planned else 0.0
+
+    @property
+    def worked(self) -> float:
+        """Share of what is done that took time, 0 to 1."""
+        return 1 - self.replayed / self.done if self.done else 1.0
+
+    def advance(self, amount: float, *, replaying: bool) -> None:
+        """Count work."""
+        self.done += amount
+        self.replayed += amount if replaying else 0.0
 
 
 @dataclass
@@ -45,6 +60,8 @@ class Planner:
     clock: Clock = time.monotonic
     phases: list[Phase] = field(default_factory=list)
     _current: Phase | None = None
+    _replay_began: float | None = None
+    _replay_seconds: float = 0.0
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def plan(self, phases: list[Phase]) -> None:
@@ -64,27 +81,39 @@ class Planner:
             if phase is None:
                 phase = Phase(name, units=0.0)
                 self.phases.append(phase)
-            phase.started = self.clock()
+            phase.started = self._now()
             self._current = phase
 
     def leave(self) -> None:
         """End the running phase."""
         with self._lock:
             if self._current is not None and self._current.started is not None:
-                self._current.seconds = self.clock() - self._current.started
+                self._current.seconds = self._now() - self._current.started
             self._current = None
 
     def step(self, amount: float = 1.0) -> None:
         """Count work of the running phase."""
         with self._lock:
             if self._current is not None:
-                self._current.done += amount
+                self._current.advance(amount, replaying=self._replay_began is not None)
 
     def reach(self, done: float) -> None:
-        """Set the running phase's work to a figure that somebody else counts."""
+        """Set the running phase's work to a figure that somebody else counts, and that only grows."""
         with self._lock:
             if self._current is not None:
-                self._current.done = done
+                self.step(done - self._current.done)
+
+    def heard(self, replayed: bool, seconds: float) -> None:  # noqa: FBT001  # what stages tell, once per answer
+        """Note an answer that took ``seconds``; between a replayed one and the next real question no time passes."""
+        if replayed == (self._replay_began is not None):
+            return
+        with self._lock:
+            now = self.clock()
+            if replayed and self._replay_began is None:
+                self._replay_began = now
+            elif not replayed and self._replay_began is not None:
+                self._replay_seconds += max(0.0, now - seconds - self._replay_began)
+                self._replay_began = None
 
     @property
     def current(self) -> str | None:
@@ -97,7 +126,7 @@ class Planner:
         with self._lock:
             pace = self._seconds_per_unit()
             if pace is None:
-                return None
+                return 0.0 if self._is_over() else None
             waiting = sum(phase.units for phase in self.phases if phase.started is None)
             return round(waiting * pace + self._rest_of_current(pace), 1)
 
@@ -107,32 +136,42 @@ class Planner:
         starts = [phase.started for phase in self.phases if phase.started is not None]
         if eta is None or not starts:
             return None
-        elapsed = self.clock() - starts[0]
-        return round(100 * elapsed / (elapsed + eta), 1) if elapsed + eta > 0 else None
+        elapsed = self._now() - starts[0]
+        return round(100 * elapsed / (elapsed + eta), 1) if elapsed + eta > 0 else 100.0
+
+    def _now(self) -> float:
+        """Seconds of a clock that stands still during a replay."""
+        return (self.clock() if self._replay_began is None else self._replay_began) - self._replay_seconds
+
+    def _is_over(self) -> bool:
+        return self._current is None and bool(self.phases) and all(phase.started is not None for phase in self.phases)
 
     def _seconds_per_unit(self) -> float | None:
         """Pace of the newest finished phases, weighted by length, with the running one once it can be trusted."""
         units = seconds = 0.0
         for phase in self.phases:
             if phase.seconds is not None and phase.units:
-                units += phase.units
+                units += phase.units * phase.worked
                 seconds += phase.seconds
         phase_now = self._current
-        if phase_now is not None and phase_now.started is not None and phase_now.fraction >= TRUSTED_FRACTION:
-            units += phase_now.units * phase_now.fraction
-            seconds += self.clock() - phase_now.started
+        if phase_now is not None and phase_now.started is not None:
+            worked = phase_now.fraction * phase_now.worked
+            if worked >= TRUSTED_FRACTION:
+                units += phase_now.units * worked
+                seconds += self._now() - phase_now.started
         return seconds / units if units else None
 
     def _rest_of_current(self, pace: float) -> float:
         phase = self._current
         if phase is None or phase.started is None:
             return 0.0
-        elapsed = self.clock() - phase.started
+        elapsed = self._now() - phase.started
         if phase.fraction >= 1.0:
             return OVERRUN_FRACTION * elapsed
-        if phase.fraction >= TRUSTED_FRACTION:
-            return elapsed * (1 - phase.fraction) / phase.fraction
-        return max(0.0, phase.units * pace - elapsed)
+        worked = phase.fraction * phase.worked
+        if worked >= TRUSTED_FRACTION:
+            return elapsed * (1 - phase.fraction) / worked
+        return max(0.0, phase.units * (1 - phase.fraction + worked) * pace - elapsed)
 
 
 def rounds(calls: int, threads: int) -> float:

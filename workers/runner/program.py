@@ -9,10 +9,10 @@ from dspy.utils.exceptions import LMError
 
 from dspy_service.domain.job import Failure
 from dspy_service.domain.spec import ColumnMapping, Row
-from workers.runner.channel import Channel
 from workers.runner.failures import JobEnd, JobFailed, failure_of
 from workers.runner.models import BrokerLM, RoleTally, build_lm
 from workers.runner.order import Order
+from workers.runner.stage import Stage
 
 
 def resolve(path: str) -> Any:  # noqa: ANN401  # a dotted path may name anything
@@ -78,18 +78,16 @@ def check_fields(signature: type[Any], mapping: ColumnMapping) -> None:
         raise JobFailed(Failure(kind="signature_error", message=f"column_mapping: {'; '.join(parts)}."))
 
 
-def build_models(order: Order, channel: Channel) -> tuple[Mapping[str, BrokerLM], Mapping[str, RoleTally]]:
-    """Build the model of every role.
+def build_models(order: Order, stage: Stage, tallies: Mapping[str, RoleTally]) -> Mapping[str, BrokerLM]:
+    """Build the model of every role, for one stage.
 
     Raises:
         JobFailed: its options contradict each other; kind ``model_error``.
     """
-    tallies = {role: RoleTally(role) for role in order.roles}
     try:
-        models = {role: build_lm(channel, role, data, tallies[role]) for role, data in order.roles.items()}
+        return {role: build_lm(stage, role, data, tallies[role]) for role, data in order.roles.items()}
     except (LMError, ValueError, TypeError) as error:
         raise JobFailed(failure_of(error, kind="model_error")) from error
-    return models, tallies
 
 
 def prompts_of(program: dspy.Module) -> dict[str, dict[str, Any]]:

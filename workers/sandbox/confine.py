@@ -2,7 +2,7 @@
 
 The order matters::
 
-    harden(plan)     die with the parent, gain no privileges, be opaque, resource limits
+    harden(plan)     outlive a SIGTERM, die with the parent, gain no privileges, be opaque, resource limits
     …                import everything that is not in the readable list (the runner does)
     confine(plan)    become an ordinary user -> Landlock -> seccomp -> try what must not work
 """
@@ -36,6 +36,7 @@ def harden(plan: Plan) -> Applied:
     Raises:
         ConfigurationError: the kernel refuses.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a deploy may send it to the whole group: the supervisor decides
     applied: Applied = {"level": plan.level}
     if sys.platform == "linux":
         applied |= _flags()

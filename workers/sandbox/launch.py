@@ -1,5 +1,6 @@
 """Starts a runner process with a clean environment and one inherited socket."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -52,6 +53,19 @@ class Child:
         if self.process.returncode is not None or not hasattr(os, "waitid"):  # macOS has none before Python 3.13
             return self.process.poll() is None
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def suspend(self) -> None:
+        """Let the whole process group stand still; harmless when it has ended. It still dies with its parent."""
+        self._signal_group(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on; harmless when it does, or has ended."""
+        self._signal_group(signal.SIGCONT)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.process.returncode is None:  # not collected: the number is still its group's
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+                os.killpg(self.pid, number)
 
     def kill_group(self) -> int:
         """End the whole process group and return the exit code (negative: the signal); harmless when it has ended.

@@ -5,8 +5,10 @@ from typing import Any, Protocol
 
 from dspy_service.domain.catalogue.entries import ModuleEntry, OptimizerEntry
 from dspy_service.domain.frames import Frame
+from dspy_service.domain.job import Claim
 from dspy_service.domain.result import Usage
-from dspy_service.domain.spec import JobSpec
+from dspy_service.domain.supervision import Phase
+from dspy_service.ports import JournalTail
 
 
 class ModelDoor(Protocol):
@@ -29,6 +31,27 @@ class ModelDoor(Protocol):
         """Answer one ``lm`` frame, now or later. Raises ProtocolError for a frame that cannot be answered."""
         ...
 
+    def begin(self, phase: Phase) -> None:
+        """Note what the calls that follow are for; the final evaluation may spend what the budget reserves for it."""
+        ...
+
+    @property
+    def spent(self) -> str | None:
+        """Which bound of the budget refused a call, as a sentence; None while none did."""
+        ...
+
+    def hold(self) -> None:
+        """Begin no call to a provider until ``go_on``; questions wait."""
+        ...
+
+    def go_on(self) -> None:
+        """Begin calls again."""
+        ...
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Begin no call any more, and wait until those in flight are in the journal or the time is up."""
+        ...
+
     def close_door(self) -> None:
         """Answer nothing more and cancel what is in flight."""
         ...
@@ -41,11 +64,17 @@ class ModelDoor(Protocol):
 class ModelDoors(Protocol):
     """Opens the door of an attempt."""
 
-    def open(self, spec: JobSpec) -> ModelDoor:
-        """Return the models of a job; call it on the job's event loop.
+    async def open(self, claim: Claim, *, tail: JournalTail) -> ModelDoor:
+        """Return the models of a job with the journal of its earlier attempts; call it on the job's event loop.
+
+        Args:
+            claim: Whose fence every write to the journal names.
+            tail: Where new answers are kept before the runner sees them.
 
         Raises:
-            ModelCallError: a model is unknown or has no key.
+            ModelCallError: a model is unknown or has no key, or none has a price and the budget names money.
+            LeaseLostError: another worker owns the job now.
+            StoreUnavailableError: the journal could not be read.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import signal
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import pydantic
 
@@ -10,33 +10,48 @@ from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame
 from dspy_service.domain.job import Failure, TerminationReason
 from dspy_service.domain.result import RunnerResult
+from dspy_service.domain.supervision import Halt
 from workers.supervisor.plain_data import plain
 from workers.supervisor.plain_text import escape, one_line
 
 _MAX_MESSAGE_CHARS = 1000
+BUDGET_EXHAUSTED: Final = "budget_exhausted"
+"""A kind of failure and a reason for an end: the budget was used up."""
 
 
 @dataclass(frozen=True)
 class Ending:
     """The first thing that ended an attempt; what comes later does not count."""
 
-    how: Literal["result", "failure", "died", "protocol_error", "limit", "cancelled"]
+    how: Literal["result", "failure", "died", "protocol_error", "limit", "cancelled", "interrupted"]
     result: RunnerResult | None = None
     failure: Failure | None = None
     reason: TerminationReason = "error"
+    has_files: bool = False
+    """Whether the runner has sent its whole artifact, and not only checkpoints."""
+    halt: Halt | None = None
+    """Why it was interrupted."""
 
 
-def result_ending(frame: Frame) -> Ending:
+def result_ending(frame: Frame, *, reason: TerminationReason = "completed") -> Ending:
     """Read a ``result`` frame.
+
+    Args:
+        frame: As it came.
+        reason: What its ``reason`` is taken for.
 
     Raises:
         ProtocolError: it holds no RunnerResult.
     """
-    return Ending("result", result=_result(frame.get("result")), reason="completed")
+    return Ending("result", result=runner_result(frame.get("result")), reason=reason, has_files=True)
 
 
-def failure_ending(frame: Frame) -> Ending:
+def failure_ending(frame: Frame, *, is_budget_spent: bool = False) -> Ending:
     """Read a ``failure`` frame.
+
+    Args:
+        frame: As it came.
+        is_budget_spent: Whether the runner may say that there is no program because of the budget.
 
     Raises:
         ProtocolError: it holds no Failure.
@@ -45,13 +60,14 @@ def failure_ending(frame: Frame) -> Ending:
         raw = Failure.model_validate(frame.get("failure"))
     except pydantic.ValidationError as error:
         raise ProtocolError(f"The runner's failure is not one: {_first(error)}") from error
-    partial = None if frame.get("partial") is None else _result(frame["partial"])
+    partial = None if frame.get("partial") is None else runner_result(frame["partial"])
     failure = Failure(
         kind=one_line(raw.kind, max_chars=64),
         message=one_line(raw.message, max_chars=_MAX_MESSAGE_CHARS),
         traceback=None if raw.traceback is None else escape(raw.traceback),
     )
-    return Ending("failure", result=partial, failure=failure, reason="error")  # other reasons are ours to give
+    is_spent = is_budget_spent and failure.kind == BUDGET_EXHAUSTED
+    return Ending("failure", result=partial, failure=failure, reason=BUDGET_EXHAUSTED if is_spent else "error")
 
 
 def internal_ending() -> Ending:
@@ -83,6 +99,18 @@ def time_limit_ending(seconds: float) -> Ending:
     return limit_ending("time_limit", f"The job ran longer than the {seconds:g} s that it may.", reason="time_limit")
 
 
+def interrupted_ending(why: Halt) -> Ending:
+    """Tell that the attempt stopped for another one to continue it."""
+    return Ending("interrupted", halt=why)
+
+
+def cancelled_ending(last: Ending | None) -> Ending:
+    """Tell that the job was cancelled, with what the runner said last."""
+    if last is None:
+        return Ending("cancelled", reason="cancelled")
+    return Ending("cancelled", result=last.result, reason="cancelled", has_files=last.has_files)
+
+
 def _exit(code: int | None) -> str:
     if code is None:
         return "closed its connection"
@@ -92,8 +120,12 @@ def _exit(code: int | None) -> str:
     return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
 
 
-def _result(raw: object) -> RunnerResult:
-    """Read a result, with every text in it made safe to show: it goes into files and answers that people look at."""
+def runner_result(raw: object) -> RunnerResult:
+    """Read a result, with every text in it made safe to show: it goes into files and answers that people look at.
+
+    Raises:
+        ProtocolError: it is none.
+    """
     try:
         return RunnerResult.model_validate(plain(raw).value)
     except pydantic.ValidationError as error:

@@ -16,13 +16,11 @@ from workers.supervisor.plain_text import escape, one_line
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_EVENT_VALUES: Final = 5_000
 
-PROGRESS_TYPES: Final = frozenset(
-    {EventType.PROGRESS, EventType.TRIAL, EventType.CANDIDATE, EventType.CHECKPOINT},
-)
+PROGRESS_TYPES: Final = frozenset({EventType.PROGRESS, EventType.TRIAL, EventType.CANDIDATE})
 """Events that show that a job goes on; anybody can print."""
 
-_FROM_RUNNER: Final = frozenset(EventType) - {EventType.STATE, EventType.USAGE}
-"""A runner tells neither its job's state nor what it used: those are ours."""
+_FROM_RUNNER: Final = frozenset(EventType) - {EventType.STATE, EventType.USAGE, EventType.CHECKPOINT}
+"""A runner tells neither its job's state, nor what it used, nor what is kept of it: those are ours."""
 
 _LEVELS: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 _MIN_EVENT_BYTES: Final = 64  # of an account: an empty event is stored too

@@ -6,25 +6,31 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dspy_service.domain.errors import ModelCallError, ProtocolError, UnsupportedRequestError
-from dspy_service.domain.job import Claim, JobStatus
+from dspy_service.domain.job import Claim
 from dspy_service.domain.spec import Row
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import Halt, Interrupted, KeepBest, Reins, RunReport
 from dspy_service.domain.workers import SandboxLevel
 from dspy_service.ports import JobStore
 from workers.sandbox.launch import Child
+from workers.supervisor.attempt import Attempt
+from workers.supervisor.best_keeper import BestKeeper
 from workers.supervisor.door import Catalogue, ModelDoor, ModelDoors
-from workers.supervisor.ending import Ending
+from workers.supervisor.earlier_attempts import time_budget
 from workers.supervisor.feed import EventFeed
 from workers.supervisor.limits import SupervisionLimits
 from workers.supervisor.opening import rows_frames, spec_frame
+from workers.supervisor.report import interrupted, report
 from workers.supervisor.session import RunnerNotReadyError, Session
 from workers.supervisor.standby import Standby
+from workers.supervisor.steering import unless_halted
 
 if TYPE_CHECKING:
     from dspy_service.ports import Supervisor
 
 _log: Final = logging.getLogger(__name__)
 _STARTS: Final = 2  # a standby runner may have been damaged while it waited
+_LAST_EVENTS_SECONDS: Final = 2.0
+"""For the last events of an attempt that another one continues, and whose own events tell the same again."""
 
 
 class JobSupervisor:
@@ -36,7 +42,7 @@ class JobSupervisor:
     Args:
         standby: Gives runners, launched at ``level``: ``Standby(lambda: launch(level, environ=environ))``.
         level: How runners confine themselves; from ``workers.sandbox.levels.best_level``.
-        doors: Language models: ``workers.lm.doors.BrokerDoors(ModelRegistry(read_provider_environment(environ)))``.
+        doors: Language models: a ``workers.lm.doors.BrokerDoors``.
         catalogue: The filled ``dspy_service.domain.catalogue.registry.Registry``.
         limits: How long to wait for what, and with how many threads a job evaluates.
     """
@@ -61,21 +67,39 @@ class JobSupervisor:
         """See Supervisor."""
         return self._level
 
-    async def run(self, claim: Claim, rows: Sequence[Row], *, jobs: JobStore, cancel: asyncio.Event) -> RunReport:
+    async def run(
+        self, claim: Claim, rows: Sequence[Row], *, jobs: JobStore, reins: Reins, keep_best: KeepBest
+    ) -> RunReport | Interrupted:
         """See Supervisor."""
         try:
-            door = self._doors.open(claim.spec)
+            door = await unless_halted(self._doors.open(claim, tail=jobs), reins)
         except ModelCallError as error:
             return RunReport.failed("model_error", str(error))
+        if isinstance(door, Halt):
+            return interrupted(door)
         try:
             limits = self._limits.lowered(claim.spec.limits)
             opening = self._opening(claim, rows, door, limits)
-            return await self._attempt(claim, opening, door, limits, jobs, cancel)
+            attempt = Attempt(
+                door=door,
+                feed=EventFeed(claim, jobs),
+                keeper=BestKeeper(
+                    keep_best,
+                    known_score=claim.job.best.score if claim.job.best is not None else None,
+                    max_bytes=limits.checkpoints_bytes,
+                ),
+                limits=limits,
+                reins=reins,
+                time=await time_budget(claim, jobs, job_seconds=limits.job_seconds),
+                budget=claim.spec.budget,
+            )
+            return await self._see_through(attempt, opening)
         except (UnsupportedRequestError, ProtocolError) as error:  # the operator's registry is not what accepted it
-            return RunReport.failed("unsupported_request", str(error))
+            return RunReport.failed("unsupported_request", str(error), usage=door.usage())
         finally:
             await door.aclose()
-            self._warm_next()
+            if reins.why is not Halt.HAND_BACK:  # this worker goes away
+                self._warm_next()
 
     def _warm_next(self) -> None:
         try:
@@ -95,57 +119,49 @@ class JobSupervisor:
         )
         return _chain(first, rows_frames(rows))
 
-    async def _attempt(
-        self,
-        claim: Claim,
-        opening: Iterator[bytes],
-        door: ModelDoor,
-        limits: SupervisionLimits,
-        jobs: JobStore,
-        cancel: asyncio.Event,
-    ) -> RunReport:
-        sessions: list[Session] = []
-        feed = EventFeed(claim, jobs, on_room=lambda: sessions[-1].look_again() if sessions else None)
-        writing = asyncio.create_task(feed.run())
-        running = asyncio.create_task(self._with_child(sessions, feed, opening, door, limits, cancel))
+    async def _see_through(self, attempt: Attempt, opening: Iterator[bytes]) -> RunReport | Interrupted:
+        """Run the attempt beside what writes its events and stores its checkpoints."""
+        writing = asyncio.create_task(attempt.feed.run())
+        keeping = asyncio.create_task(attempt.keeper.run())
+        running = asyncio.create_task(self._with_child(attempt, opening))
         try:
-            await asyncio.wait({running, writing}, return_when="FIRST_COMPLETED")
-            if writing.done():
-                writing.result()  # raises what stopped it: a lost lease, or a store that is away
-            report = running.result()
-            feed.close()
-            await writing
+            await asyncio.wait({running, writing, keeping}, return_when="FIRST_COMPLETED")
+            _raise_what_stopped(writing, keeping)
+            outcome = running.result()
+            attempt.feed.close()
+            patience = _LAST_EVENTS_SECONDS if isinstance(outcome, Interrupted) else None
+            await asyncio.wait({writing}, timeout=patience)
+            _raise_what_stopped(writing)
         finally:
-            for task in (running, writing):
+            for task in (running, writing, keeping):
                 task.cancel()
                 await asyncio.wait({task})
-        return report
+        return outcome
 
-    async def _with_child(
-        self,
-        sessions: list[Session],
-        feed: EventFeed,
-        opening: Iterator[bytes],
-        door: ModelDoor,
-        limits: SupervisionLimits,
-        cancel: asyncio.Event,
-    ) -> RunReport:
+    async def _with_child(self, attempt: Attempt, opening: Iterator[bytes]) -> RunReport | Interrupted:
         problem = ""
         for _ in range(_STARTS):
             child = self._standby.take()
-            session = Session(child, feed, door, limits)
-            sessions.append(session)
+            session = Session(child, attempt)
             try:
                 await session.open()
-                ending = await session.run(opening, cancel)
+                ending = await session.run(opening)
             except RunnerNotReadyError as error:
                 problem = str(error)
                 _log.error("A runner (pid %d) was not ready: %s", child.pid, problem)
             else:
-                return _report(ending, session, door)
+                return report(ending, session.reception, usage=attempt.door.usage())
             finally:
                 await _ended(session, child)
-        return RunReport.failed("runner_not_ready", f"The process for this job did not start: {problem}")
+        message = f"The process for this job did not start: {problem}"
+        return RunReport.failed("runner_not_ready", message, usage=attempt.door.usage())
+
+
+def _raise_what_stopped(*tasks: asyncio.Task[None]) -> None:
+    """Raise what ended one of them: a lost lease, or a bug."""
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 async def _ended(session: Session, child: Child) -> None:
@@ -154,18 +170,6 @@ async def _ended(session: Session, child: Child) -> None:
         await session.close()
     finally:
         child.kill()
-
-
-def _report(ending: Ending, session: Session, door: ModelDoor) -> RunReport:
-    status: dict[str, JobStatus] = {"result": JobStatus.SUCCESS, "cancelled": JobStatus.CANCELLED}
-    return RunReport(
-        status=status.get(ending.how, JobStatus.FAILED),  # type: ignore[arg-type]  # the values are terminal states
-        termination_reason=ending.reason,
-        usage=door.usage(),
-        result=ending.result and ending.result.model_copy(update={"versions": session.versions}),
-        failure=ending.failure,
-        files=session.files.whole() if ending.how in status else {},
-    )
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -28,6 +28,10 @@ class SupervisionLimits:
     """Until a runner has warmed up; a second is usual."""
     cancel_grace_seconds: float = 1.0
     """Between a ``cancel`` frame and the kill."""
+    pause_seconds: float = 60.0
+    """For model calls in flight to end, so that their answers are kept, before a paused job's runner is killed."""
+    hand_back_seconds: float = 5.0
+    """The same when the worker goes away."""
     num_threads: int = 8
     """Evaluation threads of a job that does not choose for itself."""
     output_bytes: int = 1 << 20
@@ -43,6 +47,11 @@ class SupervisionLimits:
     pending_bytes: int = 4 << 20
     """Past either, the runner's socket is not read."""
     artifact_bytes: int = 16 << 20
+    """Of one artifact, and of one checkpoint."""
+    checkpoints: int = 10_000
+    """A full evaluation stands behind each; more is a flood."""
+    checkpoints_bytes: int = 256 << 20
+    """Of all checkpoints that are stored; later ones are kept in memory only."""
 
     def lowered(self, asked: JobLimits | None) -> "SupervisionLimits":
         """Return the limits of a job: the lower of ours and its own, each."""

@@ -3,34 +3,34 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import JsonValue
 
-from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.events import EventType, NewEvent
-from dspy_service.domain.frames import Frame, encode
+from dspy_service.domain.frames import encode
 from dspy_service.domain.result import Usage
+from dspy_service.domain.supervision import Halt
 from workers.sandbox.launch import Child
 from workers.sandbox.levels import holds
+from workers.supervisor.attempt import Attempt
 from workers.supervisor.departure import confirmed, departed
-from workers.supervisor.door import ModelDoor
-from workers.supervisor.ending import Ending, failure_ending, internal_ending, result_ending, time_limit_ending
-from workers.supervisor.feed import EventFeed
-from workers.supervisor.files import FileCollector
-from workers.supervisor.intake import PROGRESS_TYPES, EventIntake
-from workers.supervisor.limits import SupervisionLimits
+from workers.supervisor.ending import BUDGET_EXHAUSTED, Ending, internal_ending, interrupted_ending
 from workers.supervisor.link import RunnerLink
 from workers.supervisor.output import OutputReader
-from workers.supervisor.plain_data import plain
 from workers.supervisor.plain_text import one_line
+from workers.supervisor.reception import Reception
+from workers.supervisor.steering import Steering
 from workers.supervisor.watchdog import Watchdog, set_kernel_limits, starved
 
 USAGE_SECONDS: Final = 2.0
+_LAST_CALLS_SECONDS: Final = 1.0
+"""For model calls in flight when the runner dies: its job's failure should be known within two seconds."""
 _LAST_WORDS_SECONDS: Final = 0.5
 
+_ResultT = TypeVar("_ResultT")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -42,37 +42,22 @@ class RunnerNotReadyError(Exception):
 class Session:
     """Relays between one child, the language models and the event feed. Use it on one event loop, once."""
 
-    def __init__(self, child: Child, feed: EventFeed, door: ModelDoor, limits: SupervisionLimits) -> None:
+    def __init__(self, child: Child, attempt: Attempt) -> None:
         self._child = child
-        self._feed = feed
-        self._door = door
-        self._limits = limits
-        self._intake = EventIntake(feed, limits)
-        self._files = FileCollector(limits.artifact_bytes)
-        self._watchdog = Watchdog(child.pid, limits, self._is_held_up)
-        self._ready: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._link = RunnerLink(self._on_frame, self._must_wait, max_frame_bytes=limits.frame_bytes)
+        self._attempt = attempt
+        self._feed, self._door, self._limits = attempt.feed, attempt.door, attempt.limits
+        self._watchdog = Watchdog(child.pid, self._limits, self._is_held_up)
+        self.reception = Reception(attempt, reply=self._reply, on_progress=self._watchdog.note_progress)
+        """Everything that the runner has said."""
+        self._link = RunnerLink(self.reception.take, self._must_wait, max_frame_bytes=self._limits.frame_bytes)
+        self._steering = Steering(attempt, child, self._link, self.reception.ending)
         self._tasks: list[asyncio.Task[Any]] = []
         self._outputs: list[asyncio.Task[None]] = []
         self._reported: Usage | None = None
-        self._has_job = False
-        self._is_running = False
-        self._is_gone = False
-
-    @property
-    def files(self) -> FileCollector:
-        """The artifact's files so far."""
-        return self._files
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """What the runner is made of, as it said before it knew any submitted code; empty until it is ready."""
-        told = plain(self._ready.result().get("versions")).value if self._ready.done() else None
-        return {name: one_line(str(version)) for name, version in told.items()} if isinstance(told, dict) else {}
+        self._feed.on_room = self._link.look_again
 
     async def open(self) -> None:
-        """Attach to the child and check that it is confined as planned.
+        """Attach to the child and check that it is confined as planned; a halt ends the wait.
 
         Raises:
             RunnerNotReadyError: it is not; nothing of the job has been sent.
@@ -82,43 +67,63 @@ class Session:
         for name, pipe in (("stdout", self._child.process.stdout), ("stderr", self._child.process.stderr)):
             if pipe is not None:
                 reader = OutputReader(
-                    name, pipe, self._feed, max_bytes=self._limits.output_bytes, is_job=lambda: self._has_job
+                    name, pipe, self._feed, max_bytes=self._limits.output_bytes, is_job=lambda: self._steering.has_job
                 )
                 self._outputs.append(loop.create_task(reader.run()))
-        self._keep(loop.create_task(self._watch()), loop.create_task(self._report_usage()))
-        await _first_of(self._ready, self._ending, timeout_seconds=self._limits.ready_seconds)
-        if not self._ready.done():
+        self._keep(self._watch())
+        self._keep(self._report_usage())
+        halted = self._keep(self._attempt.reins.halted())
+        reception = self.reception
+        await _first_of(reception.ready, reception.ending, halted, timeout_seconds=self._limits.ready_seconds)
+        if self._attempt.reins.why is None:
+            self._check_confinement()
+
+    def _check_confinement(self) -> None:
+        if not self.reception.ready.done():
             raise RunnerNotReadyError(self._why_not_ready())
-        applied = self._ready.result().get("applied")
-        if self._ready.result().get("level") != self._child.level or not isinstance(applied, dict):
+        ready = self.reception.ready.result()
+        applied = ready.get("applied")
+        if ready.get("level") != self._child.level or not isinstance(applied, dict):
             raise RunnerNotReadyError("It does not say how it is confined.")
         if not holds(self._child.level, applied):
             raise RunnerNotReadyError(
                 one_line(f"It is not confined at level {self._child.level}: {applied}", max_chars=500)
             )
 
-    async def run(self, opening: Iterable[bytes], cancel: asyncio.Event) -> Ending:
-        """Send the job and wait for the first thing that ends it."""
-        self._has_job = True
-        set_kernel_limits(self._child.pid, self._limits)
-        sending = asyncio.create_task(self._send_all(opening))
-        cancelled = asyncio.create_task(cancel.wait())
-        watching = asyncio.create_task(self._watchdog.run())
-        self._keep(sending, cancelled, watching)
+    async def run(self, opening: Iterable[bytes]) -> Ending:
+        """Send the job and wait for the first thing that ends it; without a job if the attempt is halted already."""
         try:
-            await _first_of(self._ending, cancelled, watching, timeout_seconds=self._limits.job_seconds)
-            if self._ending.done():
-                return await self._ended(self._ending.result())
-            if cancelled.done():
-                return await self._cancel()
-            return watching.result() if watching.done() else time_limit_ending(self._limits.job_seconds)
+            if self._attempt.reins.why is not None:
+                return await self._steering.halted()
+            self._steering.has_job = True
+            set_kernel_limits(self._child.pid, self._limits)
+            self._attempt.time.clock.go_on()
+            return await self._relay(opening)
         finally:
             self._door.close_door()
+
+    async def _relay(self, opening: Iterable[bytes]) -> Ending:
+        halted = self._keep(self._steering.halted())
+        watching = self._keep(self._watchdog.run())
+        timing = self._keep(self._attempt.time.run(self._stop))
+        self._keep(self._steering.follow_holds())
+        self._keep(self._send_all(opening))
+        ending = self.reception.ending
+        await _first_of(ending, halted, watching, timing)
+        if self._attempt.reins.why is Halt.CANCEL:
+            return await halted
+        if ending.done():
+            return await self._ended(ending.result())
+        return next(task.result() for task in (halted, watching, timing) if task.done())
 
     async def _ended(self, ending: Ending) -> Ending:
         if ending.how == "result":
             self._door.close_door()
             return await confirmed(self._child, ending)
+        if ending.how == "died":
+            await self._door.drain(_LAST_CALLS_SECONDS)  # they are paid for, and a retry finds them
+            if self._attempt.reins.why is Halt.HAND_BACK:
+                return interrupted_ending(Halt.HAND_BACK)  # whatever ends this worker may have ended the runner first
         messages = starved(self._limits)
         if ending.failure is not None and ending.failure.kind in messages:  # the kernel was faster than the watchdog
             failure = ending.failure.model_copy(update={"message": messages[ending.failure.kind]})
@@ -139,86 +144,44 @@ class Session:
         self._add_usage()
         return self._child.kill()
 
-    def _keep(self, *tasks: asyncio.Task[Any]) -> None:
-        """Hold on to tasks of this session; one that fails by a bug of ours must end the job, not be lost."""
-        for task in tasks:
-            self._tasks.append(task)
-            task.add_done_callback(self._notice_bug)
+    def _keep(self, step: Coroutine[Any, Any, _ResultT]) -> asyncio.Task[_ResultT]:
+        """Do something beside the rest of this session; a bug of ours there must end the job, not be lost."""
+        task = asyncio.create_task(step)
+        self._tasks.append(task)
+        task.add_done_callback(self._notice_bug)
+        return task
 
     def _notice_bug(self, task: asyncio.Task[Any]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
         _log.error("A part of a job's supervision failed.", exc_info=error)
-        if not self._ending.done():
-            self._ending.set_result(internal_ending())
-
-    def _on_frame(self, frame: Frame) -> None:
-        if self._ending.done():
-            return
-        kind = frame["t"]
-        if not self._ready.done():
-            if kind != "ready":
-                raise ProtocolError(f"The first frame is {kind[:40]!r}, not 'ready'.")
-            self._ready.set_result(frame)
-        elif kind == "lm":
-            if not self._is_gone:
-                self._watchdog.note_progress()
-                self._door.ask(frame, self._reply)
-        elif kind == "event":
-            if self._intake.take(frame) in PROGRESS_TYPES:
-                self._watchdog.note_progress()
-        else:
-            self._on_rare_frame(kind, frame)
-
-    def _on_rare_frame(self, kind: str, frame: Frame) -> None:
-        if kind == "failure":
-            self._ending.set_result(failure_ending(frame))
-        elif kind == "status" and frame.get("status") == "running" and not self._is_running:
-            self._is_running = True
-            self._feed.advance()
-        elif kind == "blob" and self._is_running:
-            self._files.take(frame)
-        elif kind == "result" and self._is_running:
-            self._ending.set_result(result_ending(frame))
-        else:
-            raise ProtocolError(f"A runner may not send a {kind[:40]!r} frame now.")
-        self._watchdog.note_progress()
+        self.reception.end(internal_ending())
 
     def _must_wait(self) -> bool:
         door, limits = self._door, self._limits
         too_many = door.pending_calls > limits.pending_calls or door.pending_bytes > limits.pending_bytes
-        return self._feed.is_full or (too_many and not self._is_gone)
+        return self._feed.is_full or (too_many and not self.reception.is_deaf)
 
     def _is_held_up(self) -> bool:
-        return self._door.pending_calls > 0 or self._feed.is_full
-
-    def look_again(self) -> None:
-        """Read on if there is room again; the feed calls this."""
-        self._link.look_again()
+        return self._door.pending_calls > 0 or self._feed.is_full or self._attempt.reins.is_held
 
     def _reply(self, data: bytes) -> None:
         self._link.send(data)
         self._link.look_again()
+
+    def _stop(self) -> None:
+        self._link.send(encode({"t": "stop", "reason": BUDGET_EXHAUSTED}))
 
     async def _send_all(self, opening: Iterable[bytes]) -> None:
         for data in opening:
             self._link.send(data)
             await self._link.drain()
 
-    async def _cancel(self) -> Ending:
-        self._door.close_door()
-        self._link.send(encode({"t": "cancel"}))
-        await asyncio.wait({self._ending}, timeout=self._limits.cancel_grace_seconds)
-        last = self._ending.result() if self._ending.done() else None
-        return Ending("cancelled", result=last.result if last else None, reason="cancelled")
-
     async def _watch(self) -> None:
-        ending = await departed(self._child, self._link, on_gone=self._gone)
-        if not self._ending.done():
-            self._ending.set_result(ending)
+        self.reception.end(await departed(self._child, self._link, on_gone=self._gone))
 
     def _gone(self) -> None:
-        self._is_gone = True
+        self.reception.is_deaf = True
         self._link.look_again()
 
     async def _report_usage(self) -> None:
@@ -235,7 +198,8 @@ class Session:
         self._feed.add(NewEvent(type=EventType.USAGE, data={"roles": roles}))
 
     def _why_not_ready(self) -> str:
-        if self._ending.done() and (failure := self._ending.result().failure) is not None:
+        ending = self.reception.ending
+        if ending.done() and (failure := ending.result().failure) is not None:
             return failure.message
         with contextlib.suppress(asyncio.InvalidStateError):
             if (error := self._link.ended.result()) is not None:
@@ -243,5 +207,5 @@ class Session:
         return f"It was not ready after {self._limits.ready_seconds:g} s."
 
 
-async def _first_of(*futures: asyncio.Future[Any], timeout_seconds: float) -> None:
+async def _first_of(*futures: asyncio.Future[Any], timeout_seconds: float | None = None) -> None:
     await asyncio.wait(futures, timeout=timeout_seconds, return_when="FIRST_COMPLETED")

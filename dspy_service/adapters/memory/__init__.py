@@ -1,9 +1,21 @@
 """The ports in memory, with the behaviour of the real ones: for tests and for trying things out."""
 
 from dspy_service.adapters.memory.artifacts import MemoryArtifactStore
+from dspy_service.adapters.memory.cache import MemoryResponseCache
 from dspy_service.adapters.memory.doorbell import MemoryDoorbell
+from dspy_service.adapters.memory.event_stream import MemoryEventStream
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.adapters.memory.keys import MemoryKeyStore
 from dspy_service.adapters.memory.rates import MemoryRateLimiter
+from dspy_service.adapters.memory.throttle import MemoryCallThrottle
 
-__all__ = ["MemoryArtifactStore", "MemoryDoorbell", "MemoryJobStore", "MemoryKeyStore", "MemoryRateLimiter"]
+__all__ = [
+    "MemoryArtifactStore",
+    "MemoryCallThrottle",
+    "MemoryDoorbell",
+    "MemoryEventStream",
+    "MemoryJobStore",
+    "MemoryKeyStore",
+    "MemoryRateLimiter",
+    "MemoryResponseCache",
+]

@@ -45,6 +45,10 @@ class MemoryArtifactStore:
         """Return the paths of all files below ``folder``, sorted."""
         return sorted(path for path in self.files if is_safe(folder) and path.startswith(f"{folder}/"))
 
+    async def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is gone all the same."""
+        self.files.pop(require_safe(path), None)
+
     async def delete_folder(self, folder: str) -> None:
         """Delete every file below ``folder``."""
         for path in await self.list(require_safe(folder)):

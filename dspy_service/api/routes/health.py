@@ -38,6 +38,15 @@ class WorkersState(BaseModel):
     concurrency: Annotated[int, Field(description="Jobs that the eligible ones run at the same time.")]
 
 
+class QueueState(BaseModel):
+    """The jobs of all tenants together."""
+
+    waiting: int
+    running: Annotated[int, Field(description="Jobs that workers hold.")]
+    oldest_waiting_seconds: Annotated[float, Field(description="0 when none waits.")]
+    no_worker: Annotated[str | None, Field(description="Why no worker takes the jobs that wait; null when one does.")]
+
+
 class HealthAnswer(BaseModel):
     """The state of the service. What is null is told to callers with an API key, and to all in open mode."""
 
@@ -46,6 +55,7 @@ class HealthAnswer(BaseModel):
     sandbox: SandboxState
     store: Literal["ok", "unavailable"] | None = None
     workers: WorkersState | None = None
+    queue: QueueState | None = None
 
 
 _NO_KEY_NEEDED: dict[str, Any] = {"security": [{}]}
@@ -73,7 +83,10 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
 )
 async def health(caller: KnownCaller, request: Request, services: TheServices) -> JSONResponse:
     """Answer 200 once the store and one eligible worker are live. Needs no key; with one, it tells more."""
-    state = await check_health(jobs=services.jobs, minimum=services.settings.sandbox_min_level)
+    settings = services.settings
+    state = await check_health(
+        jobs=services.jobs, minimum=settings.sandbox_min_level, tenant_running_jobs=settings.tenant_running_jobs
+    )
     body = _public(state) if caller is None else _whole(state, services)
     if state.problem is None:
         return JSONResponse(body)
@@ -117,8 +130,9 @@ def _whole(state: Health, services: TheServices) -> dict[str, Any]:
         workers=WorkersState(
             live=len(state.live),
             eligible=len(state.eligible),
-            concurrency=sum(worker.concurrency for worker in state.eligible),
+            concurrency=state.capacity,
         ),
+        queue=QueueState(**state.queue.model_dump(), no_worker=state.nobody_takes),
     ).model_dump()
 
 

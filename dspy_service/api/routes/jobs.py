@@ -1,17 +1,59 @@
-"""``GET /jobs/{job_id}`` and its two shorter forms: summary and logs."""
+"""``GET /jobs`` and what can be read about one job: everything, the summary, the log, the usage."""
+
+from typing import Annotated
 
 import pydantic_core
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from dspy_service.api.callers import JobsReader
 from dspy_service.api.envelope import guarded
-from dspy_service.api.job_id import JobId
-from dspy_service.api.services import TheServices
+from dspy_service.api.job_id import JOB_ID_PATTERN, JobId
+from dspy_service.api.query import KnownNames, metadata_filter, metadata_parameter
+from dspy_service.api.services import TheQueueRules, TheServices
 from dspy_service.domain.events import LogEntry
-from dspy_service.domain.views import JobStatusView, JobSummaryView
+from dspy_service.domain.job import JobStatus
+from dspy_service.domain.job_filter import JobFilter
+from dspy_service.domain.usage_view import UsageView
+from dspy_service.domain.views import JobList, JobStatusView, JobSummaryView
+from dspy_service.usecases.list_jobs import list_jobs
 from dspy_service.usecases.read_job import read_logs, read_status, read_summary
+from dspy_service.usecases.read_usage import read_usage
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.get(
+    "",
+    summary="Your jobs, newest first",
+    response_model=JobList,
+    responses=guarded(422),
+    openapi_extra=metadata_parameter(),
+    dependencies=[Depends(KnownNames("limit", "after", "status", "optimizer", metadata=True))],
+)
+async def index(
+    caller: JobsReader,
+    services: TheServices,
+    rules: TheQueueRules,
+    metadata: Annotated[dict[str, str], Depends(metadata_filter)],
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs in this page.")] = 20,
+    after: Annotated[
+        str | None, Query(pattern=f"^{JOB_ID_PATTERN}$", description="`last_id` of the page before.")
+    ] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
+    optimizer: Annotated[
+        str | None, Query(min_length=1, max_length=256, description="Only jobs with this `optimizer_name`.")
+    ] = None,
+) -> Response:
+    """Return a page of summaries. With filters it may hold fewer than `limit` although `has_more` is true."""
+    found = await list_jobs(
+        caller.tenant,
+        wanted=JobFilter(status=status, optimizer_name=optimizer, metadata=metadata),
+        after=after,
+        limit=limit,
+        jobs=services.jobs,
+        rules=rules,
+    )
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.get(
@@ -34,9 +76,9 @@ async def status(caller: JobsReader, job_id: JobId, services: TheServices) -> Re
     response_model=JobSummaryView,
     responses=guarded(404),
 )
-async def summary(caller: JobsReader, job_id: JobId, services: TheServices) -> Response:
-    """Return the record without its history; cheap however long the job has run."""
-    view = await read_summary(job_id, tenant=caller.tenant, jobs=services.jobs)
+async def summary(caller: JobsReader, job_id: JobId, services: TheServices, rules: TheQueueRules) -> Response:
+    """Return the record without its history; cheap however long the job has run. A waiting job says why it waits."""
+    view = await read_summary(job_id, tenant=caller.tenant, jobs=services.jobs, rules=rules)
     return Response(view.model_dump_json(), media_type="application/json")
 
 
@@ -52,3 +94,17 @@ async def logs(caller: JobsReader, job_id: JobId, services: TheServices) -> Resp
         job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
     )
     return Response(pydantic_core.to_json(entries), media_type="application/json")
+
+
+@router.get(
+    "/{job_id}/usage",
+    summary="What its language models cost",
+    response_model=UsageView,
+    responses=guarded(404, 500),
+)
+async def usage(caller: JobsReader, job_id: JobId, services: TheServices) -> Response:
+    """Return calls, tokens, money and cache hits by role and by model: the newest figures while the job runs."""
+    view = await read_usage(
+        job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
+    )
+    return Response(view.model_dump_json(), media_type="application/json")

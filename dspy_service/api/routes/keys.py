@@ -11,7 +11,7 @@ from dspy_service.api.callers import Admin
 from dspy_service.api.envelope import guarded
 from dspy_service.api.services import TheServices
 from dspy_service.domain.keys import MAX_KEY_NAME_LENGTH, USER_SCOPES, ApiKeyView, CreatedKey, Scope, view_key
-from dspy_service.domain.spec import Schema
+from dspy_service.domain.schema import Schema
 from dspy_service.usecases.create_key import create_key
 
 router = APIRouter(prefix="/keys", tags=["keys"])

@@ -21,7 +21,7 @@ router = APIRouter(tags=["jobs"])
     "/run",
     summary="Submit an optimization job",
     response_model=RunAccepted,
-    responses=guarded(400, 409, 413, 422),
+    responses=guarded(400, 413, 422),
     openapi_extra=json_body(RunRequest, RUN_EXAMPLES),
 )
 async def run(
@@ -31,7 +31,7 @@ async def run(
     rules: TheRules,
     idempotency_key: Annotated[
         str | None,
-        Header(description="Makes a repeated submission of the same body answer with the first one's job."),
+        Header(description="Makes a repeated submission of the same body answer with the first one's job, for a day."),
     ] = None,
 ) -> Response:
     """Check everything without executing any of it, then queue the job.

@@ -18,6 +18,7 @@ _PHASES = {
     "optimizer_progress": "optimizing",
     "new_best_score": "optimizing",
     "optimizer_finished": "measuring the result",
+    "optimizer_stopped": "measuring the result",
     "optimized_evaluated": "packing",
 }
 

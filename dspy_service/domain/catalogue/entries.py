@@ -1,10 +1,11 @@
 """The shape of a catalogue entry: plain data, so that it can be checked, listed and sent to a runner."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from dspy_service.domain.spec import LmRole, Schema
+from dspy_service.domain.schema import Schema
+from dspy_service.domain.spec import LmRole
 
 KwargKind = Literal["integer", "number", "boolean", "string", "object", "array"]
 """JSON's own type names."""
@@ -64,3 +65,17 @@ class OptimizerEntry(Schema):
     needs_valset: bool = False
     """Whether compile cannot do without one, even by reusing the trainset."""
     progress: ProgressModel = "metric_calls"
+    keeps_best: bool = False
+    """Whether it scores whole programs on the whole valset while it compiles, so that a job that stops early still has
+    its best one. True asks for ``dspy.Evaluate`` calls that see every row, or for GEPA's callbacks."""
+    resumable: bool = True
+    """Whether a second compile that gets the same answers asks the same questions: then nothing is paid for twice."""
+    not_resumable_because: str = ""
+    """One sentence; given exactly when ``resumable`` is false."""
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.resumable == bool(self.not_resumable_because):
+            message = f"{self.name}: say in not_resumable_because why it is not resumable, and only then"
+            raise ValueError(message)
+        return self

@@ -88,6 +88,7 @@ RANDOM_SEARCH = OptimizerEntry(
     },
     refused_kwargs=COMMON_REFUSALS,
     progress="random_search",
+    keeps_best=True,
 )
 
 

@@ -92,6 +92,7 @@ ENTRY = OptimizerEntry(
     metric_arity=5,
     needs_reflection_model=True,
     progress="gepa",
+    keeps_best=True,
 )
 
 

@@ -76,6 +76,7 @@ ENTRY = OptimizerEntry(
     },
     role_kwargs={"prompt": "prompt_model", "task": "task_model"},
     progress="mipro",
+    keeps_best=True,
 )
 
 

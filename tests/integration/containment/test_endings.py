@@ -1,6 +1,5 @@
 """However submitted code ends its process, and however long it clings to it, the job fails and nothing stays behind."""
 
-import asyncio
 import os
 import platform
 import signal
@@ -13,14 +12,14 @@ import pytest
 
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.job import JobStatus
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import Reins, RunReport
 from tests.integration.containment.places import HERE, ORDINARY, ROOT, Place, interpreter, require
 from tests.integration.runner import scripted
 from tests.integration.runner.session import TERMINAL, body, session
 from tests.support.claims import claimed
 from tests.support.lm_calls import rows, spec
 from tests.support.processes import is_alive, wait_until
-from tests.support.supervised import Doors
+from tests.support.supervised import Doors, Kept
 from workers.sandbox.launch import launch
 from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 
@@ -71,7 +70,7 @@ async def attempt(code: str, *, job_seconds: float = 60.0) -> tuple[RunReport, f
     limits = SupervisionLimits(job_seconds=job_seconds)
     supervisor = JobSupervisor(standby=standby, level="L2", doors=Doors(), catalogue=Registry(), limits=limits)
     began = time.monotonic()
-    report = await supervisor.run(claim, rows(3), jobs=jobs, cancel=asyncio.Event())
+    report = await supervisor.run(claim, rows(3), jobs=jobs, reins=Reins(), keep_best=Kept())
     return report, time.monotonic() - began, children[-1].pid
 
 

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from dspy_service.domain.spec import ModelSettings
-from tests.support.lm_calls import Answers, lm_frame, request, spec
+from tests.support.lm_calls import Answers, lm_frame, opened, request, spec
 from tests.support.openai_server import OpenAIServer, Reply, always, error, in_order
 from workers.lm.broker import Broker
 from workers.lm.engine import CallLimits
 from workers.lm.environment import read_provider_environment
-from workers.lm.job_models import open_models
-from workers.lm.journal import MemoryJournal
 from workers.lm.native import PLACEHOLDER_KEY
 from workers.lm.registry import ModelRegistry
 from workers.lm.retry import RetryPolicy
@@ -23,7 +21,7 @@ CANARY = "sk-canary-0123456789"
 _QUICK = RetryPolicy(max_attempts=3, max_total_seconds=5, first_delay_seconds=0.01)
 
 
-def _broker(
+async def _broker(
     server: OpenAIServer,
     *,
     name: str = "openai/test",
@@ -32,7 +30,7 @@ def _broker(
 ) -> Broker:
     registry = ModelRegistry(read_provider_environment({"OPENAI_API_KEY": CANARY} if environ is None else environ))
     job = spec(ModelSettings(name=name, base_url=server.base_url))
-    return Broker(open_models(job, registry, limits or CallLimits(retry=_QUICK)), MemoryJournal())
+    return await opened(job, registry, limits or CallLimits(retry=_QUICK))
 
 
 async def _ask(door: Broker, count: int = 1, **fields: object) -> Answers:
@@ -46,7 +44,7 @@ async def _ask(door: Broker, count: int = 1, **fields: object) -> Answers:
 
 async def test_an_answer_comes_back_with_exact_usage() -> None:
     with OpenAIServer(lambda _body: Reply("42", prompt_tokens=11, completion_tokens=4)) as server:
-        door = _broker(server)
+        door = await _broker(server)
         answers = await _ask(door, 25)
 
     usage = door.usage().roles["task"]
@@ -58,7 +56,7 @@ async def test_an_answer_comes_back_with_exact_usage() -> None:
 
 async def test_the_request_arrives_as_it_was_asked() -> None:
     with OpenAIServer(always("ok")) as server:
-        await _ask(_broker(server), request=request("hi", temperature=0.25, max_tokens=77, stop=["END"]))
+        await _ask(await _broker(server), request=request("hi", temperature=0.25, max_tokens=77, stop=["END"]))
 
     body = server.received[0].body
     assert server.received[0].path == "/v1/chat/completions"
@@ -70,7 +68,7 @@ async def test_the_request_arrives_as_it_was_asked() -> None:
 
 async def test_a_clients_base_url_gets_a_placeholder_and_never_the_operators_key() -> None:
     with OpenAIServer(always("ok")) as server:
-        await _ask(_broker(server))
+        await _ask(await _broker(server))
 
     assert server.received[0].authorization == f"Bearer {PLACEHOLDER_KEY}"
     assert CANARY not in repr(server.received)
@@ -84,7 +82,7 @@ async def test_an_operators_key_goes_to_its_provider(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(async_base.AsyncOpenAIChatLM, "__post_init__", _moved_to(server, async_base))
         job = spec(ModelSettings(name="openai/test"))
         registry = ModelRegistry(read_provider_environment({"OPENAI_API_KEY": CANARY}))
-        await _ask(Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal()))
+        await _ask(await opened(job, registry, CallLimits(retry=_QUICK)))
 
     assert server.received[0].authorization == f"Bearer {CANARY}"
 
@@ -101,7 +99,7 @@ def _moved_to(server: OpenAIServer, async_base: ModuleType) -> Callable[[object]
 
 async def test_a_rate_limit_is_waited_out() -> None:
     with OpenAIServer(in_order(error(429, retry_after="0.05"), error(429, retry_after="0.05"), Reply("ok"))) as server:
-        door = _broker(server)
+        door = await _broker(server)
         answers = await _ask(door)
 
     assert answers.text(0) == "ok"
@@ -111,7 +109,7 @@ async def test_a_rate_limit_is_waited_out() -> None:
 
 async def test_a_failing_server_is_given_up_with_its_words() -> None:
     with OpenAIServer(in_order(error(500, message="on fire"))) as server:
-        door = _broker(server)
+        door = await _broker(server)
         answers = await _ask(door)
 
     assert answers.kind(0) == "server"
@@ -133,7 +131,7 @@ async def test_a_failing_server_is_given_up_with_its_words() -> None:
 )
 async def test_every_kind_of_failure_has_its_word(reply: Reply, kind: object) -> None:
     with OpenAIServer(in_order(reply)) as server:
-        answers = await _ask(_broker(server))
+        answers = await _ask(await _broker(server))
 
     assert answers.kind(0) == kind
 
@@ -141,7 +139,7 @@ async def test_every_kind_of_failure_has_its_word(reply: Reply, kind: object) ->
 async def test_a_slow_server_is_a_timeout() -> None:
     limits = CallLimits(timeout_seconds=0.1, retry=RetryPolicy(max_attempts=1))
     with OpenAIServer(always("late", delay_seconds=30)) as server:
-        answers = await _ask(_broker(server, limits=limits))
+        answers = await _ask(await _broker(server, limits=limits))
 
     assert answers.kind(0) == "timeout"
 
@@ -150,21 +148,21 @@ async def test_nobody_listening_is_a_transport_error() -> None:
     with OpenAIServer(always("x")) as server:
         pass
 
-    answers = await _ask(_broker(server))
+    answers = await _ask(await _broker(server))
 
     assert answers.kind(0) == "transport"
 
 
 async def test_calls_run_side_by_side_up_to_the_limit() -> None:
     with OpenAIServer(always("ok", delay_seconds=0.05)) as server:
-        await _ask(_broker(server, limits=CallLimits(max_in_flight=6)), 24)
+        await _ask(await _broker(server, limits=CallLimits(max_in_flight=6)), 24)
 
     assert server.peak_in_flight == 6
 
 
 async def test_closing_the_door_hangs_up_on_the_provider() -> None:
     with OpenAIServer(always("late", delay_seconds=30)) as server:
-        door = _broker(server)
+        door = await _broker(server)
         door.ask(lm_frame(1), Answers())
         async with asyncio.timeout(5):
             while not server.received:  # noqa: ASYNC110  # the server is on another thread
@@ -179,7 +177,7 @@ async def test_an_answer_that_is_too_large_is_not_read_to_its_end() -> None:
     with OpenAIServer(always("x" * 3_000_000)) as server:
         registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
         job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
-        door = Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal())
+        door = await opened(job, registry, CallLimits(retry=_QUICK))
         answers = await _ask(door)
 
     assert answers.kind(0) == "provider"
@@ -191,7 +189,7 @@ async def test_an_error_page_that_is_too_large_is_not_read_to_its_end() -> None:
     with OpenAIServer(lambda _body: Reply(status=400, raw=b"y" * 3_000_000)) as server:
         registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
         job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
-        answers = await _ask(Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal()))
+        answers = await _ask(await opened(job, registry, CallLimits(retry=_QUICK)))
 
     assert "100000 bytes" in answers.frames[0]["error"]["message"]
 
@@ -200,6 +198,6 @@ async def test_a_connection_serves_the_next_answer_after_one_within_the_cap() ->
     with OpenAIServer(always("x" * 1000)) as server:
         registry = ModelRegistry(read_provider_environment({}), max_answer_bytes=100_000)
         job = spec(ModelSettings(name="openai/test", base_url=server.base_url))
-        answers = await _ask(Broker(open_models(job, registry, CallLimits(retry=_QUICK)), MemoryJournal()), 20)
+        answers = await _ask(await opened(job, registry, CallLimits(retry=_QUICK)), 20)
 
     assert {answers.text(number) for number in range(20)} == {"x" * 1000}

@@ -3,13 +3,10 @@
 import pytest
 
 from dspy_service.domain.spec import ModelSettings
-from tests.support.lm_calls import Answers, lm_frame, spec
+from tests.support.lm_calls import Answers, lm_frame, opened, spec
 from tests.support.openai_server import OpenAIServer, Reply, always
-from workers.lm.broker import Broker
 from workers.lm.engine import CallLimits
 from workers.lm.environment import read_provider_environment
-from workers.lm.job_models import open_models
-from workers.lm.journal import MemoryJournal
 from workers.lm.registry import ModelRegistry
 from workers.lm.retry import RetryPolicy
 
@@ -22,7 +19,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
             registry = ModelRegistry(read_provider_environment({}))
             job = spec(ModelSettings(name="openai/test", base_url=allowed.base_url))
             limits = CallLimits(retry=RetryPolicy(max_attempts=1))
-            door, answers = Broker(open_models(job, registry, limits), MemoryJournal()), Answers()
+            door, answers = await opened(job, registry, limits), Answers()
             door.ask(lm_frame(0, "question"), answers)
             await answers.wait(1)
             await door.aclose()

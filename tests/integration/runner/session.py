@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import threading
 import time
@@ -38,8 +39,17 @@ def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
 
 TERMINAL = ("result", "failure")
 
-Answerer = Callable[[Frame], dict[str, Any]]
-"""Gives the ``response`` or ``error`` part of an answer."""
+SPLIT_FOR_MINIBATCHES = {"train": 0.3, "val": 0.4, "test": 0.3}
+"""Of 150 rows: a valset that MIPROv2 does not score as a whole in every trial."""
+
+CANCEL: Frame = {"t": "cancel"}
+STOP: Frame = {"t": "stop", "reason": "budget_exhausted"}
+
+Answerer = Callable[[Frame], dict[str, Any] | None]
+"""Gives the ``response`` or ``error`` part of an answer, None for no answer ever; a ``replayed`` one comes at once.
+
+The frame that it gets also tells the ``phase`` that it was asked in.
+"""
 
 
 def good(frame: Frame) -> dict[str, Any]:
@@ -47,10 +57,16 @@ def good(frame: Frame) -> dict[str, Any]:
     return {"response": scripted.reply(frame["request"])}
 
 
-def broken(kind: str) -> Answerer:
+def broken(kind: str, message: str = "no such key") -> Callable[[Frame], dict[str, Any]]:
     """Answer every call with an error of this kind."""
-    error = {"kind": kind, "message": "no such key", "model": "m", "retry_after_seconds": None}
+    error = {"kind": kind, "message": message, "model": "m", "retry_after_seconds": None}
     return lambda _frame: {"error": error}
+
+
+def good_until(calls: int, *, phase: str | None, then: Answerer) -> Answerer:
+    """Answer well, but from this many calls of ``phase`` on as ``then`` does, in that phase only."""
+    counted = iter(range(1_000_000))
+    return lambda frame: then(frame) if frame["phase"] == phase and next(counted) >= calls else good(frame)
 
 
 def body(optimizer: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON
@@ -101,9 +117,22 @@ class Report:
         failure: dict[str, Any] = self.of("failure")[0]["failure"]
         return failure
 
-    def file(self, name: str) -> bytes:
-        """Return a file of the artifact."""
-        return b"".join(base64.b64decode(frame["data"]) for frame in self.of("blob") if frame["name"] == name)
+    @property
+    def phase(self) -> str | None:
+        """The newest phase; None before the first."""
+        phases = self.of("phase")
+        return phases[-1]["phase"] if phases else None
+
+    def file(self, name: str, *, checkpoint: int | None = None) -> bytes:
+        """Return a file of the artifact, or of a checkpoint."""
+        blobs = [frame for frame in self.of("blob") if frame.get("checkpoint") == checkpoint]
+        return b"".join(base64.b64decode(frame["data"]) for frame in blobs if frame["name"] == name)
+
+    def state(self, *, checkpoint: int | None = None) -> dict[str, Any]:
+        """Return the program's state without versions, of the artifact or of a checkpoint."""
+        state: dict[str, Any] = json.loads(self.file("program.json", checkpoint=checkpoint))
+        del state["metadata"]
+        return state
 
 
 class Session:
@@ -115,12 +144,14 @@ class Session:
         *,
         answer: Answerer = good,
         stop: Callable[[Report], bool] | None = None,
+        stop_frame: Frame = CANCEL,
         latency_seconds: float = 0.0,
     ) -> None:
         self.child = child
         self.report = Report()
         self._answer = answer
         self._stop = stop
+        self._stop_frame = stop_frame
         self._reader = FrameReader()
         self._latency_seconds = latency_seconds
         self._sending = threading.Lock()
@@ -154,17 +185,19 @@ class Session:
         for frame in self._frames(seconds):
             self.report.frames.append(frame)
             if frame["t"] == "lm":
-                self._reply({"t": "answer", "id": frame["id"], **self._answer(frame)})
+                answer = self._answer({**frame, "phase": self.report.phase})
+                if answer is not None:
+                    self._reply({"t": "answer", "id": frame["id"], **answer})
             if self._stop is not None and self._stop(self.report):
                 self._stop = None
-                self.send({"t": "cancel"})
+                self.send(self._stop_frame)
             if frame["t"] in kinds:
                 return self.report
         self.report.exit_code = self.child.process.wait(timeout=seconds)
         return self.report
 
     def _reply(self, frame: Frame) -> None:
-        if not self._latency_seconds:
+        if not self._latency_seconds or frame.get("replayed"):
             self._send_if_heard(frame)
             return
         timer = threading.Timer(self._latency_seconds, self._send_if_heard, [frame])

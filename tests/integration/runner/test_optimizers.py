@@ -12,21 +12,8 @@ from dspy_service.domain.result import RunnerResult
 from dspy_service.domain.spec import JobSpec
 from dspy_service.domain.splits import split_rows
 from tests.integration.runner import scripted
-from tests.integration.runner.session import FEEDBACK_METRIC, SIGNATURE, Report, body, run_job
-
-REFLECTION = {"reflection_model_config": {"name": "openai/scripted"}}
-DEMOS = {"max_bootstrapped_demos": 2, "max_labeled_demos": 2}
-
-SPECS: dict[str, dict[str, Any]] = {
-    "labeled_few_shot": body("labeled_few_shot", optimizer_kwargs={"k": 3}),
-    "bootstrap_few_shot": body("bootstrap_few_shot", optimizer_kwargs=DEMOS),
-    "bootstrap_few_shot_with_random_search": body(
-        "bootstrap_few_shot_with_random_search",
-        optimizer_kwargs={**DEMOS, "num_candidate_programs": 3},
-    ),
-    "miprov2": body("miprov2", module_name="cot"),
-    "gepa": body("gepa", metric_code=FEEDBACK_METRIC, optimizer_kwargs={"max_metric_calls": 60}, **REFLECTION),
-}
+from tests.integration.runner.session import SIGNATURE, SPLIT_FOR_MINIBATCHES, Report, body, run_job
+from tests.integration.runner.specs import DEMOS, SPECS, TAKES_VALSET
 
 PLAIN: dict[str, Callable[[Any], dspy.teleprompt.Teleprompter]] = {
     "labeled_few_shot": lambda _metric: dspy.LabeledFewShot(k=3),
@@ -39,7 +26,6 @@ PLAIN: dict[str, Callable[[Any], dspy.teleprompt.Teleprompter]] = {
     "miprov2": lambda metric: dspy.MIPROv2(metric=metric),
     "gepa": lambda metric: dspy.GEPA(metric=metric, max_metric_calls=60, reflection_lm=scripted.plain_lm()),
 }
-TAKES_VALSET = ("bootstrap_few_shot_with_random_search", "miprov2", "gepa")
 
 
 @cache
@@ -52,9 +38,7 @@ def _report(name: str) -> Report:
 def test_an_optimizer_ends_with_the_program_that_plain_dspy_makes(name: str) -> None:
     report = _report(name)
 
-    state = json.loads(report.file("program.json"))
-    del state["metadata"]
-    assert state == json.loads(json.dumps(_plain_state(name)))
+    assert report.state() == json.loads(json.dumps(_plain_state(name)))
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -165,9 +149,7 @@ def test_miprov2_refuses_a_minibatch_larger_than_the_valset() -> None:
 
 
 def test_minibatch_scores_never_compete_for_the_best() -> None:
-    fractions = {"train": 0.3, "val": 0.4, "test": 0.3}
-
-    report = run_job({**SPECS["miprov2"], "split_fractions": fractions}, rows=150)
+    report = run_job({**SPECS["miprov2"], "split_fractions": SPLIT_FOR_MINIBATCHES}, rows=150)
 
     trials = report.events("trial")
     assert {(trial["kind"], trial["rows"]) for trial in trials} == {("full", 60), ("minibatch", 35)}

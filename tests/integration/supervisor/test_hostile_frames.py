@@ -1,6 +1,7 @@
 """Whatever a runner sends, its job ends in time and as failed, and this process does not grow."""
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from dspy_service.domain.frames import encode
 from dspy_service.domain.job import JobStatus
 from tests.support.hostile import ATTACKS, HONEST_END, Attack, Step, attempt, framed, packed, peak, resident_bytes
 from tests.support.lm_calls import ScriptedEngine, broker, lm_frame, request
-from tests.support.scripted_child import RESULT, RUNNING
+from tests.support.scripted_child import RESULT, RUNNING, Peer, checkpoint
+from tests.support.supervised import Kept
 from workers.supervisor.plain_text import escape
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is measured in /proc")
@@ -135,6 +137,31 @@ def test_no_flood_makes_this_process_grow(data: bytes) -> None:
         status = asyncio.run(flooded())
 
     assert status is JobStatus.FAILED
+    assert grown[0] < _MAX_GROWTH_BYTES
+
+
+def test_a_flood_of_checkpoints_is_neither_kept_in_memory_nor_stored() -> None:
+    sent = []
+
+    def flood(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(RUNNING)
+        for number in itertools.count(1):
+            peer.send(*checkpoint(number, float(number), program=b"x" * (2 * _MIB)))
+            sent.append(number)
+
+    async def flooded() -> tuple[JobStatus, int]:
+        kept = Kept()
+        report, _ = await attempt(flood, keep_best=kept, job_seconds=2.0)
+        return report.status, len(kept.numbers)
+
+    asyncio.run(attempt(Attack([Step(HONEST_END)], "exits", 0)))  # what the first job of all costs does not count
+    with peak() as grown:
+        status, stored = asyncio.run(flooded())
+
+    assert status is JobStatus.FAILED
+    assert len(sent) > 5
+    assert stored <= 3
     assert grown[0] < _MAX_GROWTH_BYTES
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from dspy.lm15 import Request, Response
 
-from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.events import EventType
 from dspy_service.domain.job import JobStatus
 from dspy_service.domain.spec import JobLimits
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import Reins, RunReport
 from tests.support.claims import claimed, told
 from tests.support.lm_calls import ScriptedEngine, broker, rows, spec
-from tests.support.supervised import Doors
+from tests.support.signed import SECRET_KEY
+from tests.support.supervised import Doors, Kept
 from workers.lm.doors import BrokerDoors
 from workers.lm.environment import read_provider_environment
 from workers.lm.registry import ModelRegistry
@@ -45,6 +46,11 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _demo_models() -> BrokerDoors:
+    registry = ModelRegistry(read_provider_environment({}))
+    return BrokerDoors(registry, artifacts=MemoryArtifactStore(), secret_key=SECRET_KEY)
+
+
 async def _run(body: str, *, door: ModelDoor | None = None, **limits: float) -> Run:
     """Run a job whose metric is ``body``."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
@@ -55,12 +61,12 @@ async def _run(body: str, *, door: ModelDoor | None = None, **limits: float) -> 
     supervisor = JobSupervisor(
         standby=standby,
         level="L1",
-        doors=Doors(door) if door is not None else BrokerDoors(ModelRegistry(read_provider_environment({}))),
+        doors=Doors(door) if door is not None else _demo_models(),
         catalogue=Registry(),
         limits=SupervisionLimits(output_bytes=_MIB),
     )
     before, started = _resident_bytes(), time.monotonic()
-    report = await supervisor.run(claim, rows(6), jobs=jobs, cancel=asyncio.Event())
+    report = await supervisor.run(claim, rows(6), jobs=jobs, reins=Reins(), keep_best=Kept())
     standby.close()
     return Run(report, jobs, time.monotonic() - started, _resident_bytes() - before)
 

@@ -8,6 +8,7 @@ import pytest
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
     MemoryDoorbell,
+    MemoryEventStream,
     MemoryJobStore,
     MemoryKeyStore,
     MemoryRateLimiter,
@@ -41,6 +42,7 @@ def services(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, settings: Set
     return Services(
         settings=settings,
         jobs=jobs,
+        events=MemoryEventStream(jobs),
         artifacts=artifacts,
         doorbell=MemoryDoorbell(),
         registry=Registry(),

@@ -16,15 +16,24 @@ KEY_ID = "0123456789abcdef"
 
 ROUTES: dict[tuple[str, str], Scope] = {
     ("POST", "/run"): Scope.JOBS_WRITE,
+    ("GET", "/jobs"): Scope.JOBS_READ,
     ("GET", f"/jobs/{JOB}"): Scope.JOBS_READ,
+    ("DELETE", f"/jobs/{JOB}"): Scope.JOBS_WRITE,
     ("GET", f"/jobs/{JOB}/summary"): Scope.JOBS_READ,
     ("GET", f"/jobs/{JOB}/logs"): Scope.JOBS_READ,
+    ("GET", f"/jobs/{JOB}/usage"): Scope.JOBS_READ,
     ("GET", f"/jobs/{JOB}/events"): Scope.JOBS_READ,
+    ("POST", f"/jobs/{JOB}/cancel"): Scope.JOBS_WRITE,
+    ("POST", f"/jobs/{JOB}/pause"): Scope.JOBS_WRITE,
+    ("POST", f"/jobs/{JOB}/resume"): Scope.JOBS_WRITE,
+    ("POST", f"/jobs/{JOB}/retry"): Scope.JOBS_WRITE,
     ("GET", f"/jobs/{JOB}/artifact"): Scope.ARTIFACTS_READ,
     ("GET", f"/jobs/{JOB}/artifact/files/program.pkl"): Scope.ARTIFACTS_READ,
     ("POST", "/keys"): Scope.ADMIN,
     ("GET", "/keys"): Scope.ADMIN,
     ("DELETE", f"/keys/{KEY_ID}"): Scope.ADMIN,
+    ("GET", "/webhooks/secret"): Scope.ADMIN,
+    ("GET", "/metrics"): Scope.JOBS_READ,
 }
 PUBLIC = {"/health", "/health/ready", "/health/live"}
 
@@ -116,17 +125,17 @@ async def test_the_right_scope_alone_is_enough(
     assert answer.status_code not in {401, 403}
 
 
-@pytest.mark.parametrize("path", [path for method, path in ROUTES if JOB in path])
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in ROUTES if JOB in path])
 async def test_a_foreign_job_is_as_unknown_as_one_that_never_was(
-    path: str, client: httpx.AsyncClient, services: Services
+    method: str, path: str, client: httpx.AsyncClient, services: Services
 ) -> None:
     mine, theirs = await header(services, tenant="acme"), await header(services, tenant="other")
     job_id = (await client.post("/run", json=payload(), headers=mine)).json()["job_id"]
     wanted = path.replace(JOB, job_id)
 
-    own = await client.get(wanted, headers=mine)
-    foreign = await client.get(wanted, headers=theirs)
-    unknown = await client.get(path, headers=theirs)
+    foreign = await client.request(method, wanted, headers=theirs)
+    unknown = await client.request(method, path, headers=theirs)
+    own = await client.request(method, wanted, headers=mine)
 
     assert own.status_code in {200, 409}
     assert (foreign.status_code, foreign.json()["error"]) == (404, "job_not_found")

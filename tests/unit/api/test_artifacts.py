@@ -7,7 +7,6 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from tests.support import working
-from tests.support.signed import put_signed
 from tests.unit.api.payloads import payload
 
 
@@ -88,9 +87,8 @@ async def test_a_file_that_is_not_there_or_not_public_is_not_found(
 async def test_an_empty_file_is_a_file(
     job_id: str, client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
 ) -> None:
-    await working.succeed(jobs, artifacts, job_id, await working.start(jobs, job_id))
-    await put_signed(await jobs.get(job_id), {"events.jsonl": b""}, artifacts)
+    await working.succeed(jobs, artifacts, job_id, await working.start(jobs, job_id), pickle=b"")
 
-    answer = await client.get(f"/jobs/{job_id}/artifact/files/events.jsonl")
+    answer = await client.get(f"/jobs/{job_id}/artifact/files/program.pkl")
 
     assert (answer.status_code, answer.content) == (200, b"")

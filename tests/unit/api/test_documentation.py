@@ -24,17 +24,25 @@ async def test_every_example_is_accepted(name: str, client: httpx.AsyncClient) -
 async def test_only_the_versioned_form_is_listed(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
         "/v1/run",
+        "/v1/jobs",
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/summary",
         "/v1/jobs/{job_id}/logs",
+        "/v1/jobs/{job_id}/usage",
         "/v1/jobs/{job_id}/events",
+        "/v1/jobs/{job_id}/cancel",
+        "/v1/jobs/{job_id}/pause",
+        "/v1/jobs/{job_id}/resume",
+        "/v1/jobs/{job_id}/retry",
         "/v1/jobs/{job_id}/artifact",
         "/v1/jobs/{job_id}/artifact/files/{name}",
         "/v1/keys",
         "/v1/keys/{key_id}",
+        "/v1/webhooks/secret",
         "/v1/health",
         "/v1/health/ready",
         "/v1/health/live",
+        "/v1/metrics",
     }
 
 
@@ -45,7 +53,9 @@ async def test_the_body_of_a_submission_has_a_schema_and_examples(document: dict
     assert set(body["examples"]) == {"miprov2", "gepa", "few_shot"}
 
 
-@pytest.mark.parametrize("schema", ["RunRequest", "ModelSettings", "ColumnMapping", "SplitFractions"])
+@pytest.mark.parametrize(
+    "schema", ["RunRequest", "ModelSettings", "ColumnMapping", "SplitFractions", "Budget", "Webhook"]
+)
 async def test_every_field_of_a_request_is_described(schema: str, document: dict[str, Any]) -> None:
     fields = document["components"]["schemas"][schema]["properties"]
 

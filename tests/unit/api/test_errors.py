@@ -8,6 +8,7 @@ import pytest
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
     MemoryDoorbell,
+    MemoryEventStream,
     MemoryJobStore,
     MemoryKeyStore,
     MemoryRateLimiter,
@@ -43,9 +44,11 @@ class BrokenJobs(MemoryJobStore):
 
 
 def client_of(error: Exception) -> httpx.AsyncClient:
+    jobs = BrokenJobs(error)
     services = Services(
         settings=Settings.model_construct(),
-        jobs=BrokenJobs(error),
+        jobs=jobs,
+        events=MemoryEventStream(jobs),
         artifacts=MemoryArtifactStore(),
         doorbell=MemoryDoorbell(),
         registry=Registry(),
@@ -85,8 +88,11 @@ async def test_a_store_that_does_not_answer_is_a_503_that_can_be_retried() -> No
         submitted = await client.post("/run", json=payload())
         read = await client.get(f"/jobs/{UNKNOWN}")
         health = await client.get("/health")
+        metrics = await client.get("/metrics")
 
     assert [each.status_code for each in (submitted, read, health)] == [503, 503, 503]
+    assert metrics.text.splitlines()[2] == "dspy_service_store_up 0.0"
+    assert "jobs_waiting" not in metrics.text
     assert submitted.json()["error"] == "store_unavailable"
     assert submitted.headers["retry-after"] == "5"
     assert health.json()["store"] == "unavailable"

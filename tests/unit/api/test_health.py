@@ -34,6 +34,7 @@ async def test_a_store_and_a_worker_are_enough(path: str, client: httpx.AsyncCli
         "sandbox": {"level": "L1", "minimum": "L1"},
         "store": "ok",
         "workers": {"live": 2, "eligible": 2, "concurrency": 4},
+        "queue": {"waiting": 0, "running": 0, "oldest_waiting_seconds": 0.0, "no_worker": None},
     }
 
 

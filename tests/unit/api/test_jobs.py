@@ -17,6 +17,8 @@ SUMMARY_FIELDS = {
     *("job_id", "status", "message", "created_at", "started_at", "completed_at", "elapsed_seconds"),
     *("estimated_seconds_remaining", "module_name", "optimizer_name", "dataset_rows", "split_fractions", "shuffle"),
     *("seed", "optimizer_kwargs", "compile_kwargs", "latest_metrics"),
+    *("requested", "priority", "budget", "queued_at", "queue_position", "waiting_reason", "waiting_detail"),
+    *("active_seconds", "losses", "best_score"),
 }
 RESULT_FIELDS = {
     *("module_name", "optimizer_name", "metric_name", "split_counts", "baseline_test_metric"),
@@ -166,7 +168,9 @@ async def test_a_page_of_another_kind_is_refused(query: str, job_id: str, client
     assert answer.json()["detail"][0]["field"] == query.partition("=")[0]
 
 
-@pytest.mark.parametrize("view", ["", "/summary", "/logs", "/events", "/artifact", "/artifact/files/program.pkl"])
+@pytest.mark.parametrize(
+    "view", ["", "/summary", "/logs", "/usage", "/events", "/artifact", "/artifact/files/program.pkl"]
+)
 @pytest.mark.parametrize(
     "job_id", ["01890000-0000-7000-8000-000000000000", "nonsense", "01890000-0000-7000-8000-00000000000G", "a%00b"]
 )

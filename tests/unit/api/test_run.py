@@ -1,5 +1,6 @@
 """``POST /run`` queues exactly what was asked for."""
 
+import asyncio
 import hashlib
 import json
 import uuid
@@ -108,16 +109,29 @@ async def test_an_idempotency_key_replays_the_first_job(client: httpx.AsyncClien
     assert len(jobs._records) == 1
 
 
-async def test_an_idempotency_key_with_another_body_is_a_conflict(
-    client: httpx.AsyncClient, jobs: MemoryJobStore
-) -> None:
+async def test_an_idempotency_key_with_another_body_is_refused(client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
     headers = {"Idempotency-Key": "night-1"}
     await client.post("/run", json=payload(), headers=headers)
 
     answer = await client.post("/run", json=payload(seed=8), headers=headers)
 
-    assert (answer.status_code, answer.json()["error"]) == (409, "idempotency_conflict")
-    assert "'night-1'" in answer.json()["detail"]
+    assert (answer.status_code, answer.json()["error"]) == (422, "idempotency_key_reused")
+    [problem] = answer.json()["detail"]
+    assert problem["field"] == "Idempotency-Key"
+    assert "'night-1'" in problem["message"]
+    assert len(jobs._records) == 1
+
+
+async def test_a_hundred_posts_at_once_with_one_key_make_one_job(
+    client: httpx.AsyncClient, jobs: MemoryJobStore
+) -> None:
+    headers = {"Idempotency-Key": "night-1"}
+
+    answers = await asyncio.gather(*(client.post("/run", json=payload(), headers=headers) for _ in range(100)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert len(jobs._records) == 1
 
 

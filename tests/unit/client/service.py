@@ -34,6 +34,16 @@ SUMMARY: Mapping[str, Any] = {
     "optimizer_kwargs": {"auto": "light"},
     "compile_kwargs": {},
     "latest_metrics": {"baseline_test_metric": 0.5},
+    "requested": None,
+    "priority": 5,
+    "budget": None,
+    "queued_at": "2026-01-02T03:04:05.000001Z",
+    "queue_position": None,
+    "waiting_reason": None,
+    "waiting_detail": None,
+    "active_seconds": 1.5,
+    "losses": 0,
+    "best_score": None,
 }
 DETAIL: Mapping[str, Any] = {
     "job_id": "j1",

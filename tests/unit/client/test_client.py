@@ -20,6 +20,7 @@ from tests.unit.client import subjects
 from tests.unit.client.service import DETAIL, SUMMARY, ScriptedService, refusal, running_then
 
 SUBMITTED = httpx.Response(200, json={"job_id": "j1", "status": "pending", "estimated_remaining_seconds": None})
+USAGE = {"job_id": "j1", "is_final": False, "models": {}, "total_calls": 3}
 ROWS = [{"ticket": "Where is it?", "team": "delivery"}, {"ticket": "Refund me", "team": "billing"}]
 
 
@@ -139,6 +140,12 @@ AsyncUse = Callable[[AsyncClient], Any]
         ("/jobs/j1", DETAIL, lambda c: c.status("j1")),
         ("/jobs/j1/summary", SUMMARY, lambda c: c.summary("j1")),
         ("/jobs/j1/logs", [], lambda c: c.logs("j1")),
+        ("/jobs/j1/usage", USAGE, lambda c: c.usage("j1")),
+        ("/jobs", {"data": [SUMMARY], "has_more": False, "last_id": "j1"}, lambda c: c.jobs(status="running")),
+        ("/jobs/j1/cancel", SUMMARY, lambda c: c.cancel("j1")),
+        ("/jobs/j1/pause", SUMMARY, lambda c: c.pause("j1")),
+        ("/jobs/j1/resume", SUMMARY, lambda c: c.resume("j1")),
+        ("/jobs/j1/retry", SUMMARY, lambda c: c.retry("j1")),
         ("/jobs/j1/events", {"data": [], "has_more": False, "last_id": 0}, lambda c: c.events("j1")),
         ("/run", {"job_id": "j1", "status": "pending"}, lambda c: c.submit(subjects.Route, subjects.exact_team, ROWS)),
     ],

@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from dspy_service.client import SubmissionError
-from dspy_service.domain.spec import ColumnMapping, ModelSettings, RunRequest, SplitFractions
+from dspy_service.domain.budget import Budget
+from dspy_service.domain.spec import ColumnMapping, JobLimits, ModelSettings, RunRequest, SplitFractions
+from dspy_service.domain.webhook import Webhook
 from tests.unit.client import subjects
 from tests.unit.client.service import ScriptedService, refusal
 
@@ -33,6 +35,23 @@ def test_submit_sends_what_the_service_reads() -> None:
     assert (request.lm.name, request.optimizer_name, request.module_name) == ("demo/in-context", "miprov2", "predict")
     assert (request.seed, request.metadata) == (3, {"team": "x"})
     assert request.dataset == ROWS
+
+
+def test_submit_hands_on_what_bounds_and_follows_a_job() -> None:
+    body = submit(
+        budget=Budget(max_usd=2.5, patience=3),
+        limits={"max_seconds": 60},
+        priority=8,
+        cache=True,
+        webhook="https://hooks.example/ended",
+    )
+
+    request = RunRequest.model_validate_json(httpx.Request("POST", "http://x", json=body).content)
+
+    assert request.budget == Budget(max_usd=2.5, patience=3)
+    assert request.limits == JobLimits(max_seconds=60)
+    assert (request.priority, request.cache) == (8, True)
+    assert request.webhook == Webhook(url="https://hooks.example/ended")
 
 
 def test_submit_names_every_model_role_and_setting() -> None:

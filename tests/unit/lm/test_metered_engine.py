@@ -8,8 +8,12 @@ from dspy.lm15 import InvalidRequestError, Message, RateLimitError, Request, Res
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
+from dspy_service.domain.throttle import CallGrant, GrantUse, ProviderLimits
 from tests.support.lm_calls import ScriptedEngine, response, target
+from tests.support.throttles import ScriptedThrottle
 from workers.lm.engine import CallLimits, MeteredEngine
+from workers.lm.gate import Gate
+from workers.lm.provider_line import ProviderLine
 from workers.lm.retry import RetryPolicy
 
 _REQUEST = Request(model="wire", messages=(Message.user("hi"),))
@@ -42,9 +46,28 @@ def _failing(*errors: Exception) -> ScriptedEngine:
     return ScriptedEngine(handler)
 
 
-def _metered(engine: ScriptedEngine, clock: Clock, **limits: Any) -> MeteredEngine:  # noqa: ANN401  # fields of CallLimits
+def _metered(
+    engine: ScriptedEngine,
+    clock: Clock,
+    *,
+    line: ProviderLine | None = None,
+    gate: Gate | None = None,
+    **limits: Any,  # noqa: ANN401  # fields of CallLimits
+) -> MeteredEngine:
     made = CallLimits(**{"retry": RetryPolicy(first_delay_seconds=1.0), **limits})
-    return MeteredEngine(target(engine), made, sleep=clock.sleep, monotonic=clock.monotonic, jitter=lambda: 1.0)
+    return MeteredEngine(
+        target(engine),
+        made,
+        gate=gate,
+        line=line,
+        sleep=clock.sleep,
+        monotonic=clock.monotonic,
+        jitter=lambda: 1.0,
+    )
+
+
+def _line(throttle: ScriptedThrottle, limits: ProviderLimits | None = None) -> ProviderLine:
+    return ProviderLine("p", limits or ProviderLimits(), throttle=throttle, tenant="acme", job_id="j1")
 
 
 async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_asks() -> None:
@@ -133,3 +156,95 @@ async def test_other_calls_wait_too_after_a_rate_limit() -> None:
     await asyncio.gather(metered.complete(_REQUEST), metered.complete(_REQUEST))
 
     assert clock.slept == [5, 5]
+
+
+async def test_refusals_for_the_rate_use_up_no_attempt() -> None:
+    clock = Clock()
+    errors = [RateLimitError("slow down") for _ in range(40)]
+    errors[20:20] = [ServerError("once"), ServerError("twice")]
+
+    answered = await _metered(_failing(*errors), clock, retry=RetryPolicy(max_attempts=3)).complete(_REQUEST)
+
+    assert answered.response.message.text == "ok"
+    assert sum(clock.slept) > 300
+
+
+async def test_refusals_for_the_rate_are_borne_for_half_an_hour() -> None:
+    clock = Clock()
+    metered = _metered(_failing(*[RateLimitError("slow down", retry_after=50) for _ in range(100)]), clock)
+
+    with pytest.raises(ModelCallError, match="slow down"):
+        await metered.complete(_REQUEST)
+
+    assert sum(clock.slept) == 1_800
+
+
+async def test_a_provider_that_counts_is_called_in_turn_and_told_the_tokens() -> None:
+    throttle = ScriptedThrottle()
+    engine = _failing()
+    line = _line(throttle, ProviderLimits(tokens_per_minute=1_000))
+    metered = _metered(engine, Clock(), line=line)
+
+    await metered.complete(_REQUEST)
+    await metered.aclose()
+
+    assert [wish.calls for wish in throttle.wishes] == [1]
+    assert throttle.wishes[0].tokens > 200
+    assert throttle.uses == [GrantUse(grant=throttle.wishes[0].grant, left=0, tokens=5)]
+
+
+async def test_a_call_that_fails_leaves_its_turn() -> None:
+    throttle = ScriptedThrottle()
+    line = _line(throttle, ProviderLimits(max_in_flight=1))
+    metered = _metered(_failing(InvalidRequestError("bad", provider="openai", status=400)), Clock(), line=line)
+
+    with pytest.raises(ModelCallError):
+        await metered.complete(_REQUEST)
+    await metered.aclose()
+
+    assert [(use.grant, use.left) for use in throttle.uses] == [(throttle.wishes[0].grant, 0)]
+
+
+async def test_a_refusal_is_told_to_all_workers_and_another_failure_to_none() -> None:
+    throttle = ScriptedThrottle()
+    errors = [ServerError("oops"), RateLimitError("slow down", retry_after=3), ServerError("oops")]
+    metered = _metered(_failing(*errors), Clock(), line=_line(throttle))
+
+    await metered.complete(_REQUEST)
+    await metered.aclose()
+
+    assert [refusal.retry_after_seconds for refusal in throttle.refusals] == [3]
+
+
+async def test_a_call_that_has_its_turn_does_not_begin_while_the_job_is_held() -> None:
+    throttle, gate, engine = ScriptedThrottle(), Gate(), _failing()
+    gate.hold()
+    metered = _metered(engine, Clock(), line=_line(throttle, ProviderLimits(max_in_flight=1)), gate=gate)
+    call = asyncio.create_task(metered.complete(_REQUEST))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    begun_while_held = len(engine.requests)
+
+    gate.go_on()
+    await call
+    await metered.aclose()
+
+    assert len(throttle.wishes) == 1
+    assert (begun_while_held, len(engine.requests)) == (0, 1)
+
+
+async def test_a_call_that_waits_for_its_turn_is_cancelled_at_once() -> None:
+    throttle = ScriptedThrottle(lambda _wish: CallGrant(calls=0, wait_seconds=4))
+    engine = _failing()
+    metered = _metered(engine, Clock(), line=_line(throttle, ProviderLimits(max_in_flight=1)))
+    call = asyncio.create_task(metered.complete(_REQUEST))
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await metered.aclose()
+    assert engine.closed
+    assert engine.requests == []

@@ -134,7 +134,7 @@ def test_a_proxy_is_noticed(name: str) -> None:
 async def test_roles_with_one_model_share_its_engine_and_show_no_address() -> None:
     job = spec(ModelSettings(name="openai/m", base_url="http://127.0.0.1:9/v1", temperature=0.5, max_tokens=500_000))
 
-    models = open_models(job, _registry(), CallLimits(max_tokens=1000))
+    models = await open_models(job, _registry(), CallLimits(max_tokens=1000))
 
     assert models["task"].engine is models["prompt"].engine
     assert models["task"].max_tokens == 500_000

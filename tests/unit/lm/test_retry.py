@@ -42,6 +42,21 @@ def test_it_begins_no_wait_that_would_end_too_late(retry_after: float | None, el
     assert _POLICY.delay_seconds(error, attempt=1, elapsed_seconds=elapsed, jitter=1.0) is None
 
 
+def test_a_rate_limit_is_borne_longer_than_any_number_of_attempts() -> None:
+    refused = _error(ModelErrorKind.RATE_LIMIT)
+
+    delay = _POLICY.delay_seconds(refused, attempt=5_000, elapsed_seconds=1_700, jitter=1.0)
+
+    assert delay == 8
+
+
+@pytest.mark.parametrize(("retry_after", "elapsed"), [(1_801.0, 0.0), (60.0, 1_760.0), (None, 1_799.5)])
+def test_a_rate_limit_is_not_borne_for_ever(retry_after: float | None, elapsed: float) -> None:
+    refused = _error(ModelErrorKind.RATE_LIMIT, retry_after)
+
+    assert _POLICY.delay_seconds(refused, attempt=1, elapsed_seconds=elapsed, jitter=1.0) is None
+
+
 @pytest.mark.parametrize("kind", [kind for kind in ModelErrorKind if not kind.is_transient])
 def test_what_would_fail_again_is_not_tried_again(kind: ModelErrorKind) -> None:
     assert _POLICY.delay_seconds(_error(kind), attempt=1, elapsed_seconds=0, jitter=0.0) is None

@@ -3,7 +3,7 @@
 import pytest
 from dspy.utils.exceptions import LMAuthError
 
-from workers.runner.failures import METRIC_FILE, Cancelled, JobFailed, describe, failure_of, user_traceback
+from workers.runner.failures import METRIC_FILE, Cancelled, JobFailed, Stopped, describe, failure_of, user_traceback
 
 
 def _raised(source: str) -> Exception:
@@ -83,6 +83,13 @@ def test_a_failure_that_was_described_before_is_kept() -> None:
     first = failure_of(ValueError("v"), kind="metric_error")
 
     assert failure_of(JobFailed(first), kind="optimizer_error") is first
+
+
+def test_a_stop_that_leaves_no_program_is_a_failure_of_its_reason() -> None:
+    failure = failure_of(Stopped("budget_exhausted", "5 USD of 5 are spent.\nNo more."), kind="optimizer_error")
+
+    assert (failure.kind, failure.message) == ("budget_exhausted", "5 USD of 5 are spent. No more.")
+    assert failure.traceback is None
 
 
 def test_a_cancel_and_a_lack_of_memory_have_kinds_of_their_own() -> None:

@@ -196,3 +196,27 @@ def test_every_call_is_observed() -> None:
     metric(None, None)
 
     assert len(seen) == 2
+
+
+def test_a_gate_is_asked_first_and_may_end_the_job() -> None:
+    def closed() -> None:
+        raise Cancelled
+
+    metric = _returning(1.0)
+    gated = metric.gated(closed)
+
+    with pytest.raises(Cancelled):
+        gated(None, None)
+
+    assert metric.tally.calls == 0
+
+
+def test_a_gated_metric_shares_its_tally_and_leaves_the_other_open() -> None:
+    metric = _returning(1.0)
+    gated = metric.gated(lambda: None)
+
+    gated(None, None)
+    metric(None, None)
+
+    assert metric.tally.calls == 2
+    assert gated.tally is metric.tally

@@ -16,8 +16,9 @@ from dspy.utils import exceptions as dspy_errors
 from dspy_service.domain.frames import Frame, FrameReader, encode
 from dspy_service.domain.model_errors import ModelErrorKind
 from workers.runner.channel import Channel
-from workers.runner.failures import Cancelled, JobFailed
+from workers.runner.failures import Cancelled, JobFailed, Stopped
 from workers.runner.models import BrokerLM, RoleTally, build_lm
+from workers.runner.stage import Stage
 
 Answer = Callable[[Frame], dict[str, Any]]
 
@@ -75,8 +76,12 @@ def _pump(channel: Channel, sock: socket.socket) -> None:
             channel._dispatch(frame)
 
 
+def _stage(channel: Channel) -> Stage:
+    return Stage(channel, phase="compile", heard=lambda _replayed, _seconds: None)
+
+
 def _lm(channel: Channel, tally: RoleTally | None = None, **settings: Any) -> BrokerLM:  # noqa: ANN401  # LM options
-    return build_lm(channel, "task", {"model": "openai/m", **settings}, tally or RoleTally("task"))
+    return build_lm(_stage(channel), "task", {"model": "openai/m", **settings}, tally or RoleTally("task"))
 
 
 Pair = tuple[Broker, Channel]
@@ -193,19 +198,37 @@ def test_some_failures_among_answers_are_borne() -> None:
 
     for _ in range(100):
         tally.succeeded()
-        tally.failed(dspy_errors.LMServerError("busy", code="server"), budget_spent=False)
+        tally.failed(dspy_errors.LMServerError("busy", code="server"))
 
     assert (tally.calls, tally.failures) == (200, 100)
 
 
-def test_a_spent_budget_ends_the_job_with_the_first_refusal(broker_and_channel: Pair) -> None:
+def test_a_spent_budget_ends_the_stage_with_the_first_refusal(broker_and_channel: Pair) -> None:
     broker, channel = broker_and_channel
     broker.answer = lambda _frame: {"error": {"kind": "budget_exhausted", "message": "5 USD spent", "model": "m"}}
+    tally = RoleTally("task")
+    lm = _lm(channel, tally)
 
-    with pytest.raises(JobFailed, match="5 USD spent") as caught:
-        _lm(channel)("hi")
+    with pytest.raises(Stopped):
+        lm("hi")
+    with pytest.raises(Stopped, match="5 USD spent") as caught:
+        lm("and again")
 
-    assert caught.value.failure.kind == "budget_exhausted"
+    assert caught.value.reason == "budget_exhausted"
+    assert len(broker.asked) == 1
+    assert tally.calls == 0
+
+
+def test_answers_of_an_earlier_attempt_are_counted_apart(broker_and_channel: Pair) -> None:
+    broker, channel = broker_and_channel
+    broker.answer = lambda frame: {"response": _response("a"), "replayed": frame["id"] == 1}
+    tally = RoleTally("task")
+    lm = _lm(channel, tally)
+
+    lm("first")
+    lm("second")
+
+    assert tally.as_details() == {"calls": 2, "failed": 0, "replayed": 1}
 
 
 def test_capabilities_are_those_of_the_native_model(broker_and_channel: Pair) -> None:

@@ -17,6 +17,7 @@ from workers.runner.order import Order
 from workers.runner.planner import Planner
 from workers.runner.program import build_examples, build_program, check_fields, resolve
 from workers.runner.reporting import Reporter
+from workers.runner.stage import Stage
 
 
 class Quiet:
@@ -61,7 +62,8 @@ def _order(optimizer: str, **changes: Any) -> Order:  # noqa: ANN401  # JSON
 
 
 def _models(*roles: str) -> dict[str, BrokerLM]:
-    return {role: build_lm(Quiet(), role, {"model": f"openai/{role}"}, RoleTally(role)) for role in roles}  # type: ignore[arg-type]  # never asked
+    stage = Stage(Quiet(), phase=None, heard=lambda _replayed, _seconds: None)  # type: ignore[arg-type]  # never asked
+    return {role: build_lm(stage, role, {"model": f"openai/{role}"}, RoleTally(role)) for role in roles}
 
 
 def _build(order: Order, *, train: int = 8, val: int = 6) -> tuple[Optimization, Quiet]:
@@ -75,7 +77,7 @@ def _build(order: Order, *, train: int = 8, val: int = 6) -> tuple[Optimization,
             Split(rows[:train], rows[train:], []),
             metric=Metric(_metric, style=order.optimizer.metric_style),
             models=models,
-            gepa_watcher=GepaWatcher(Trials(reporter), Planner()),
+            gepa_watcher=GepaWatcher(Trials(reporter), Planner(), None, student=dspy.Predict(Pair)),
             reporter=reporter,
         )
     return optimization, quiet

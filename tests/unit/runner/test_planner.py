@@ -75,6 +75,70 @@ def test_a_wrong_plan_is_corrected_by_the_pace_of_the_running_phase(factor: floa
         assert 0.5 <= eta / (total - elapsed) <= 2
 
 
+@given(share=st.floats(min_value=0, max_value=0.9), latency=st.floats(min_value=0.1, max_value=30))
+def test_replayed_answers_tell_no_pace(share: float, latency: float) -> None:
+    clock = Clock()
+    planner = Planner(clock=clock)
+    planner.plan([Phase("baseline", 10), Phase("compile", 100), Phase("optimized", 10)])
+    replayed = int(share * 100)
+    for name, steps in (("baseline", 10), ("compile", replayed)):
+        planner.enter(name)
+        for _ in range(steps):
+            clock.now += 0.001
+            planner.heard(True, 0.001)
+            planner.step()
+
+    for done in range(replayed, 99):
+        clock.now += latency
+        planner.heard(False, latency)
+        planner.step()
+        if done > replayed + 10:  # a tenth of the phase is enough to trust its pace
+            assert planner.eta_seconds() == pytest.approx((100 - done - 1 + 10) * latency, rel=0.06, abs=0.2)
+
+
+def test_nothing_is_foretold_while_everything_is_replayed() -> None:
+    clock = Clock()
+    planner = Planner(clock=clock)
+    planner.plan([Phase("baseline", 4), Phase("optimized", 4)])
+    planner.heard(True, 0.0)
+
+    estimates = _run(planner, clock, "baseline", steps=4, seconds=0.01, units=1)
+
+    assert estimates == [None] * 4
+    assert _run(planner, clock, "optimized", steps=4, seconds=0.01, units=1) == [None] * 4
+    assert (planner.eta_seconds(), planner.percent()) == (0.0, 100.0)
+
+
+def test_what_was_worked_before_a_replay_still_counts() -> None:
+    clock = Clock()
+    planner = Planner(clock=clock)
+    planner.plan([Phase("baseline", 10), Phase("compile", 20)])
+    _run(planner, clock, "baseline", steps=10, seconds=2, units=1)
+    planner.enter("compile")
+    planner.heard(True, 0.0)
+    clock.now += 50
+
+    planner.step(10)
+
+    assert planner.eta_seconds() == pytest.approx(20)
+
+
+def test_the_wait_for_the_first_real_answer_is_no_replay() -> None:
+    clock = Clock()
+    planner = Planner(clock=clock)
+    planner.plan([Phase("baseline", 2), Phase("optimized", 10)])
+    planner.enter("baseline")
+    planner.heard(True, 0.0)
+    planner.step()
+    clock.now += 5
+    planner.heard(False, 3.0)
+    planner.step()
+
+    planner.leave()
+
+    assert planner.eta_seconds() == pytest.approx(30)
+
+
 def test_somebody_else_may_count_the_steps() -> None:
     clock = Clock()
     planner = Planner(clock=clock)

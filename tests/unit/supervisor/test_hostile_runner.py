@@ -5,15 +5,14 @@ import contextlib
 import socket
 
 import pytest
-from dspy.lm15 import Request, Response
 
 from dspy_service.domain.events import EventType
 from dspy_service.domain.frames import Frame, encode
 from dspy_service.domain.job import JobStatus
 from tests.support.claims import told
-from tests.support.lm_calls import ScriptedEngine, broker, lm_frame, response
+from tests.support.lm_calls import lm_frame
 from tests.support.scripted_child import KILLED, READY, RESULT, RUNNING, Peer, sleep_until_killed
-from tests.support.supervised import SilentDoor, log_frame, run_attempt
+from tests.support.supervised import ScriptedDoor, log_frame, run_attempt
 from workers.supervisor import SupervisionLimits
 
 
@@ -54,6 +53,9 @@ async def test_a_runner_that_ends_without_a_result_has_failed(exit_code: int, wo
         encode({"t": "event", "type": "state", "data": {"status": "success"}}),
         encode({"t": "blob", "name": "../x", "data": "", "last": True}),
         encode({"t": "lm", "id": "x"}),
+        encode({"t": "phase", "phase": "compile"}),
+        encode({"t": "checkpoint", "number": 1, "score": 0.5, "result": {}}),
+        encode({"t": "stop", "reason": "budget_exhausted"}),
         b"\x00\x00\x10\x00" + b"[" * 4096,
     ],
 )
@@ -116,7 +118,7 @@ async def test_what_comes_after_the_end_does_not_count() -> None:
 
 
 async def test_a_flood_of_calls_blocks_the_runner_and_not_us() -> None:
-    door, sent = SilentDoor(), []
+    door, sent = ScriptedDoor(None), []
 
     def runner(peer: Peer) -> int:
         peer.receive_job()
@@ -150,10 +152,7 @@ async def test_a_runner_that_never_reads_its_answers_is_held_back() -> None:
             pass
         return 1
 
-    async def long_answer(_request: Request) -> Response:
-        return response("y" * 100_000)
-
-    report, _ = await run_attempt(runner, door=broker(ScriptedEngine(long_answer)))
+    report, _ = await run_attempt(runner, door=ScriptedDoor("y" * 100_000))
 
     assert report.failure.kind == "runner_died"
     assert len(sent) < 5_000

@@ -54,8 +54,8 @@ async def test_an_eta_that_cannot_be_is_none(eta: object) -> None:
     assert (await jobs.get(JOB_ID)).eta_at is None
 
 
-@pytest.mark.parametrize("kind", ["state", "usage", "unheard-of", None, ["log"]])
-async def test_a_runner_tells_neither_state_nor_usage(kind: object) -> None:
+@pytest.mark.parametrize("kind", ["state", "usage", "checkpoint", "unheard-of", None, ["log"]])
+async def test_a_runner_tells_neither_state_nor_usage_nor_what_is_kept(kind: object) -> None:
     with pytest.raises(ProtocolError):
         await _taken({"t": "event", "type": kind, "data": {}})
 

@@ -9,12 +9,12 @@ import pytest
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import LeaseLostError, ModelCallError
 from dspy_service.domain.events import EventType
-from dspy_service.domain.job import JobStatus
-from dspy_service.domain.spec import JobSpec
+from dspy_service.domain.job import Claim, JobStatus
+from dspy_service.domain.supervision import Reins
 from tests.support.claims import JOB_ID, claimed, take_over, told
 from tests.support.lm_calls import lm_frame, rows, spec
 from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
-from tests.support.supervised import Doors, log_frame, run_attempt, scripted_supervisor
+from tests.support.supervised import Doors, Kept, log_frame, run_attempt, scripted_supervisor
 from workers.supervisor import JobSupervisor, Standby
 
 
@@ -33,9 +33,9 @@ async def test_a_whole_job_gives_its_result_files_events_and_usage() -> None:
     assert (report.status, report.termination_reason) == (JobStatus.SUCCESS, "completed")
     assert report.result.baseline_test_metric == 0.5
     assert report.files == {"program.pkl": b"pickle"}
-    assert (report.usage.total_calls, report.usage.roles["task"].cached_calls) == (1, 1)
+    assert report.usage.total_calls == 2
     assert [data["message"] for data in await told(jobs, EventType.LOG)] == ["hello"]
-    assert (await told(jobs, EventType.USAGE))[-1]["roles"]["task"]["calls"] == 1
+    assert (await told(jobs, EventType.USAGE))[-1]["roles"]["task"]["calls"] == 2
     assert (await jobs.get(JOB_ID)).status is JobStatus.RUNNING
 
 
@@ -53,47 +53,6 @@ async def test_a_failure_of_the_program_is_a_report_with_its_traceback() -> None
     assert report.failure.message == "two lines"
     assert report.failure.traceback == "Traceback \\x1b[31m"
     assert report.result.baseline_test_metric == 0.25
-
-
-async def test_a_runner_cannot_say_that_its_budget_was_spent() -> None:
-    def runner(peer: Peer) -> None:
-        peer.receive_job()
-        peer.send({"t": "failure", "failure": {"kind": "budget_exhausted", "message": "m"}, "partial": None})
-
-    report, _ = await run_attempt(runner)
-
-    assert report.termination_reason == "error"
-
-
-async def test_a_cancelled_job_stops_asking_and_keeps_what_the_runner_still_says() -> None:
-    cancel = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def runner(peer: Peer) -> None:
-        peer.receive_job()
-        loop.call_soon_threadsafe(cancel.set)
-        assert peer.receive() == {"t": "cancel"}
-        peer.send({"t": "failure", "failure": {"kind": "cancelled", "message": "m"}, "partial": RESULT["result"]})
-
-    report, _ = await run_attempt(runner, cancel=cancel)
-
-    assert (report.status, report.termination_reason, report.failure) == (JobStatus.CANCELLED, "cancelled", None)
-    assert report.result.module_name == "predict"
-
-
-async def test_a_runner_that_does_not_heed_a_cancel_is_killed() -> None:
-    cancel = asyncio.Event()
-    cancel.set()
-
-    def runner(peer: Peer) -> None:
-        peer.receive_job()
-        sleep_until_killed(peer)
-
-    started = asyncio.get_running_loop().time()
-    report, _ = await run_attempt(runner, cancel=cancel)
-
-    assert report.status is JobStatus.CANCELLED
-    assert asyncio.get_running_loop().time() - started < 2
 
 
 async def test_a_job_that_takes_too_long_is_ended() -> None:
@@ -118,7 +77,7 @@ async def test_a_lost_lease_ends_the_runner_and_writes_nothing_more() -> None:
         ended.append(True)
 
     supervisor, standby = scripted_supervisor(runner)
-    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event()))
+    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept()))
     await take_over(jobs)
 
     with pytest.raises(LeaseLostError):
@@ -141,7 +100,7 @@ async def test_an_interrupted_supervisor_leaves_no_runner() -> None:
         ended.append(True)
 
     supervisor, standby = scripted_supervisor(runner)
-    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event()))
+    running = asyncio.create_task(supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept()))
     await begun.wait()
 
     running.cancel()
@@ -154,14 +113,14 @@ async def test_an_interrupted_supervisor_leaves_no_runner() -> None:
 
 async def test_a_model_without_a_key_fails_the_job_before_any_runner_is_used() -> None:
     class NoKey:
-        def open(self, _spec: JobSpec) -> Never:
+        async def open(self, _claim: Claim, **_tail: object) -> Never:
             raise ModelCallError("not_configured", "set OPENAI_API_KEY on the worker")
 
     jobs, claim = await claimed()
     standby = Standby(lambda: pytest.fail("no runner is needed"))
     supervisor = JobSupervisor(standby=standby, level="L1", doors=NoKey(), catalogue=Registry())
 
-    report = await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+    report = await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept())
 
     assert (report.failure.kind, report.failure.message) == ("model_error", "set OPENAI_API_KEY on the worker")
 
@@ -181,7 +140,7 @@ async def test_a_bug_in_supervising_ends_the_job_instead_of_waiting_for_a_day() 
 
     supervisor, standby = scripted_supervisor(runner)
 
-    report = await supervisor.run(claim, [{"a": object()}], jobs=jobs, cancel=asyncio.Event())  # type: ignore[dict-item]  # the bug
+    report = await supervisor.run(claim, [{"a": object()}], jobs=jobs, reins=Reins(), keep_best=Kept())  # type: ignore[dict-item]  # the bug
 
     standby.close()
     assert report.status is JobStatus.FAILED
@@ -197,7 +156,7 @@ async def test_the_next_runner_is_warmed_when_a_job_ends() -> None:
 
     supervisor, standby = scripted_supervisor(runner)
 
-    await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+    await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept())
 
     assert standby._waiting is not None
     assert standby._waiting.is_alive()
@@ -222,7 +181,7 @@ async def test_a_machine_that_cannot_start_the_next_runner_keeps_this_jobs_repor
     standby = Standby(start)
     supervisor = JobSupervisor(standby=standby, level="L1", doors=Doors(), catalogue=Registry())
 
-    report = await supervisor.run(claim, [], jobs=jobs, cancel=asyncio.Event())
+    report = await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept())
 
     assert report.status is JobStatus.SUCCESS
     assert "no more processes" in caplog.text

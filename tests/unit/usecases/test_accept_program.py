@@ -54,7 +54,7 @@ async def test_a_success_with_a_refused_program_is_a_failure_with_a_sentence(fil
     jobs, artifacts = await execute_job(ScriptedSupervisor(report))
 
     job = await jobs.get(JOB_ID)
-    stored = await stored_result(artifacts)
+    stored = await stored_result(jobs, artifacts)
     assert (job.status, job.has_artifact, job.termination_reason) == (JobStatus.FAILED, False, "error")
     assert (job.message or "").startswith("The runner's program was not stored: ")
     assert (stored.failure or {})["kind"] == "artifact_refused"

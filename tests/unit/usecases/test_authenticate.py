@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dspy_service.adapters.memory import MemoryKeyStore
-from dspy_service.domain.errors import InvalidRequestError, UnauthenticatedError
+from dspy_service.domain.caller_errors import UnauthenticatedError
+from dspy_service.domain.errors import InvalidRequestError
 from dspy_service.domain.keys import USER_SCOPES, CreatedKey, Scope, draw_token, parse_token
 from dspy_service.usecases.authenticate import authenticate
 from dspy_service.usecases.create_key import create_key

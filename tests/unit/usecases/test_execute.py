@@ -7,7 +7,7 @@ from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain import artifact_paths as paths
 from dspy_service.domain.events import Event, EventType, NewEvent
 from dspy_service.domain.job import Claim, Failure, JobStatus, Wish
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import Halt, Reins, RunReport
 from tests.support.claims import JOB_ID
 from tests.support.executed import SUCCESS, USAGE, ScriptedSupervisor, execute_job, stored_result
 from tests.support.lm_calls import rows
@@ -22,18 +22,20 @@ async def test_a_finished_job_stands_where_readers_look() -> None:
     job = await jobs.get(JOB_ID)
     assert supervisor.rows == rows(4)
     assert (job.status, job.termination_reason, job.message) == (JobStatus.SUCCESS, "completed", "completed")
-    assert (job.result_path, job.has_artifact, job.sandbox_level) == (JOB_ID, True, "L1")
-    assert job.events_archived
-    names = ["manifest.json", "metadata.json", "program.json", "program.pkl", "result.json", "spec.json"]
-    assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
+    assert (job.result_path, job.result_fence) == (f"{JOB_ID}/1", 1)
+    assert (job.has_artifact, job.sandbox_level) == (True, "L1")
+    assert job.archived_seq == job.last_seq
+    names = ["events.jsonl", "events.manifest.json", "manifest.json", "metadata.json", "program.json", "program.pkl"]
+    files = [f"{folder}/{name}" for folder in (f"{JOB_ID}/1", JOB_ID) for name in [*names, "result.json", "spec.json"]]
+    assert await artifacts.list(JOB_ID) == sorted(files)
     assert await artifacts.get(f"{JOB_ID}/program.pkl") == b"pickle"
     assert await artifacts.get(f"{JOB_ID}/1/result.json") == await artifacts.get(f"{JOB_ID}/result.json")
 
 
 async def test_the_result_holds_what_only_the_worker_knows() -> None:
-    _, artifacts = await execute_job(ScriptedSupervisor())
+    jobs, artifacts = await execute_job(ScriptedSupervisor())
 
-    stored = await stored_result(artifacts)
+    stored = await stored_result(jobs, artifacts)
 
     assert stored.usage == USAGE
     assert (stored.module_name, stored.optimizer_name) == ("predict", "bootstrap_few_shot")
@@ -90,7 +92,7 @@ async def test_a_failed_program_is_data_with_its_traceback_in_the_log() -> None:
     job = await jobs.get(JOB_ID)
     assert (job.status, job.termination_reason) == (JobStatus.FAILED, "error")
     assert (job.message, job.has_artifact) == ("KeyError: 'x' (line 2)", False)
-    assert (await stored_result(artifacts)).failure == failure.model_dump()
+    assert (await stored_result(jobs, artifacts)).failure == failure.model_dump()
     lines = (await artifacts.get(f"{JOB_ID}/events.jsonl")).splitlines()
     logs = [event.data for event in map(Event.model_validate_json, lines) if event.type is EventType.LOG]
     assert [(log["level"], log["message"]) for log in logs] == [("ERROR", "Traceback: KeyError")]
@@ -101,7 +103,7 @@ async def test_a_failed_job_publishes_no_program() -> None:
 
     _, artifacts = await execute_job(ScriptedSupervisor(report))
 
-    names = ["manifest.json", "result.json", "spec.json"]
+    names = ["events.jsonl", "events.manifest.json", "manifest.json", "result.json", "spec.json"]
     assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
 
 
@@ -112,20 +114,22 @@ async def test_a_cancelled_job_keeps_what_it_has() -> None:
 
     job = await jobs.get(JOB_ID)
     assert (job.status, job.termination_reason, job.has_artifact) == (JobStatus.CANCELLED, "cancelled", False)
-    assert (await stored_result(artifacts)).optimized_test_metric == 0.75
+    assert (await stored_result(jobs, artifacts)).optimized_test_metric == 0.75
 
 
 async def test_a_wish_to_cancel_reaches_the_supervisor_by_heartbeat() -> None:
     jobs = MemoryJobStore()
 
-    async def wait_for_cancel(_claim: Claim, store: MemoryJobStore, cancel: asyncio.Event) -> None:
-        store.set_wish(JOB_ID, Wish.CANCEL)
+    async def wait_for_cancel(_claim: Claim, store: MemoryJobStore, reins: Reins) -> None:
+        await store.wish(JOB_ID, Wish.CANCEL)
         async with asyncio.timeout(5):
-            await cancel.wait()
+            assert await reins.halted() is Halt.CANCEL
 
-    await execute_job(ScriptedSupervisor(during=wait_for_cancel), jobs=jobs)
+    report = RunReport(JobStatus.CANCELLED, "cancelled")
 
-    assert (await jobs.get(JOB_ID)).status is JobStatus.SUCCESS
+    await execute_job(ScriptedSupervisor(report, during=wait_for_cancel), jobs=jobs)
+
+    assert (await jobs.get(JOB_ID)).status is JobStatus.CANCELLED
 
 
 async def test_a_second_ring_finds_nothing_to_do() -> None:
@@ -137,12 +141,16 @@ async def test_a_second_ring_finds_nothing_to_do() -> None:
     assert second.rows is None
 
 
-async def test_a_ring_for_an_unknown_job_is_no_error() -> None:
-    await execute_job(ScriptedSupervisor(), create=False)
+async def test_a_ring_without_a_waiting_job_is_no_error() -> None:
+    supervisor = ScriptedSupervisor()
+
+    await execute_job(supervisor, create=False)
+
+    assert supervisor.rows is None
 
 
 async def test_events_of_a_job_are_written_under_its_fence() -> None:
-    async def report(claim: Claim, store: MemoryJobStore, _cancel: asyncio.Event) -> None:
+    async def report(claim: Claim, store: MemoryJobStore, _reins: Reins) -> None:
         event = NewEvent(type=EventType.LOG, data={"level": "INFO", "logger": "l", "message": "hi"})
         await store.append(claim.job.job_id, fence=claim.fence, events=[event])
 

@@ -6,13 +6,16 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError
-from dspy_service.domain.job import Job
+from dspy_service.domain.job import Job, Wish
 from dspy_service.usecases.read_artifact import open_artifact_file, read_artifact, read_result
 from dspy_service.usecases.read_events import read_events
 from dspy_service.usecases.signed_files import stream_signed
-from tests.support.claims import JOB_ID
+from tests.support.claims import JOB_ID, new_job
 from tests.support.executed import ScriptedSupervisor, execute_job
 from tests.support.signed import SECRET_KEY
+
+FOLDER = f"{JOB_ID}/1"
+"""Of the attempt that ended the job; ``<job>/`` has copies that nobody reads."""
 
 Read = Callable[[MemoryJobStore, MemoryArtifactStore, bytes], Awaitable[object]]
 
@@ -54,16 +57,16 @@ async def test_an_untouched_file_is_served(name: str) -> None:
 
     served = await download(name)(jobs, artifacts, SECRET_KEY)
 
-    assert served == artifacts.files[f"{JOB_ID}/{name}"]
+    assert served == artifacts.files[f"{FOLDER}/{name}"]
 
 
 @pytest.mark.parametrize(("name", "read"), READERS)
 @pytest.mark.parametrize("position", [0, -1])
 async def test_a_flipped_byte_is_never_read(name: str, read: Read, position: int) -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
-    changed = bytearray(artifacts.files[f"{JOB_ID}/{name}"])
+    changed = bytearray(artifacts.files[f"{FOLDER}/{name}"])
     changed[position] ^= 1
-    artifacts.files[f"{JOB_ID}/{name}"] = bytes(changed)
+    artifacts.files[f"{FOLDER}/{name}"] = bytes(changed)
 
     with pytest.raises(ArtifactCorruptError, match=name.replace(".", r"\.")):
         await read(jobs, artifacts, SECRET_KEY)
@@ -73,8 +76,8 @@ async def test_a_flipped_byte_is_never_read(name: str, read: Read, position: int
 @pytest.mark.parametrize("damage", ["missing file", "missing manifest", "longer", "shorter", "other key", "no JSON"])
 async def test_damage_of_any_kind_is_corruption(name: str, read: Read, damage: str) -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
-    path = f"{JOB_ID}/{name}"
-    manifest = f"{JOB_ID}/{'events.' if name == 'events.jsonl' else ''}manifest.json"
+    path = f"{FOLDER}/{name}"
+    manifest = f"{FOLDER}/{'events.' if name == 'events.jsonl' else ''}manifest.json"
     if damage == "missing file":
         del artifacts.files[path]
     elif damage == "missing manifest":
@@ -103,9 +106,9 @@ async def test_files_of_another_tenants_job_are_worth_nothing(name: str, read: R
 async def test_files_of_another_job_are_worth_nothing() -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
     job = await jobs.get(JOB_ID)
-    copy = job.model_copy(update={"job_id": "copy", "result_path": "copy"})
+    copy = job.model_copy(update={"job_id": "copy", "result_path": "copy/1"})
     for name in [*PUBLIC, "manifest.json", "events.manifest.json"]:
-        artifacts.files[f"copy/{name}"] = artifacts.files[f"{JOB_ID}/{name}"]
+        artifacts.files[f"copy/1/{name}"] = artifacts.files[f"{FOLDER}/{name}"]
 
     for name in PUBLIC:
         with pytest.raises(ArtifactCorruptError, match="another job"):
@@ -114,7 +117,7 @@ async def test_files_of_another_job_are_worth_nothing() -> None:
 
 async def test_files_of_an_earlier_attempt_are_worth_nothing() -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
-    later = (await jobs.get(JOB_ID)).model_copy(update={"fence": 2})
+    later = (await jobs.get(JOB_ID)).model_copy(update={"result_fence": 2})
 
     with pytest.raises(ArtifactCorruptError, match="another job or attempt"):
         await read_result(later, artifacts=artifacts, secret_key=SECRET_KEY)
@@ -122,7 +125,7 @@ async def test_files_of_an_earlier_attempt_are_worth_nothing() -> None:
 
 async def test_a_file_that_nobody_signed_is_not_there() -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
-    artifacts.files[f"{JOB_ID}/planted.json"] = b"{}"
+    artifacts.files[f"{FOLDER}/planted.json"] = b"{}"
 
     with pytest.raises(FileNotStoredError):
         await stream_signed(await jobs.get(JOB_ID), "planted.json", artifacts=artifacts, secret_key=SECRET_KEY)
@@ -140,7 +143,17 @@ async def test_a_folder_that_was_removed_is_not_there() -> None:
 async def test_a_file_that_is_changed_while_it_is_served_ends_short() -> None:
     jobs, artifacts = await execute_job(ScriptedSupervisor())
     pieces = await stream_signed(await jobs.get(JOB_ID), "program.pkl", artifacts=artifacts, secret_key=SECRET_KEY)
-    artifacts.files[f"{JOB_ID}/program.pkl"] = b"forged"
+    artifacts.files[f"{FOLDER}/program.pkl"] = b"forged"
 
     with pytest.raises(ArtifactCorruptError):
         await anext(pieces)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+async def test_a_job_that_ended_before_it_began_has_no_file_of_an_attempt(name: str) -> None:
+    jobs, artifacts = MemoryJobStore(), MemoryArtifactStore()
+    await jobs.create(new_job())
+    await jobs.wish(JOB_ID, Wish.CANCEL)
+
+    with pytest.raises(FileNotStoredError):
+        await download(name)(jobs, artifacts, SECRET_KEY)

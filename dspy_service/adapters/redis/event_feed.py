@@ -1,0 +1,92 @@
+"""The newest events of one job, kept once for all of its readers."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from dspy_service.domain.errors import SlowReaderError
+from dspy_service.domain.events import Event
+
+
+class EventFeed:
+    """A window on the end of a log. It costs the same for one reader as for a thousand.
+
+    Every reader keeps a position of its own in the one window, so that a slow one costs no memory: once the window has
+    moved past its position, it is told to come back later.
+
+    Args:
+        job_id: Whose log.
+        window: Events that are kept.
+    """
+
+    def __init__(self, job_id: str, *, window: int) -> None:
+        self.job_id = job_id
+        self.readers = 0
+        self.is_closed = False
+        self.last: int | None = None
+        """Number of the newest event that was read from the store; None until somebody has read up to there."""
+        self.first_missing = 0
+        """The number before the first event of the window; whoever has seen it can go on from here."""
+        self._events: deque[Event] = deque(maxlen=window)
+        self._changed = asyncio.Event()
+        self._error: BaseException | None = None
+
+    def begin(self, last: int) -> None:
+        """Start right after event ``last``, unless it has started."""
+        if self.last is None:
+            self.last = self.first_missing = last
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Append what was read behind ``last``, and wake everybody."""
+        for event in events:
+            if len(self._events) == self._events.maxlen:
+                self.first_missing = self._events[0].seq
+            self._events.append(event)
+            self.last = event.seq
+        self._wake()
+
+    def close(self) -> None:
+        """Let every reader stop."""
+        self.is_closed = True
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Let every reader raise ``error``."""
+        self._error = error
+        self._wake()
+
+    def reaches_back_to(self, position: int) -> bool:
+        """Whether whoever has seen everything up to ``position`` can go on from here."""
+        return self.last is not None and position >= self.first_missing
+
+    def since(self, position: int) -> list[Event]:
+        """Return the events with ``seq > position``, oldest first.
+
+        Raises:
+            SlowReaderError: some of them have left the window.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)  # every reader raises the same one
+        if not self.reaches_back_to(position):
+            raise SlowReaderError(
+                f"More than {self._events.maxlen} events came since number {position}; read on from there."
+            )
+        news: list[Event] = []
+        for event in reversed(self._events):
+            if event.seq <= position:
+                break
+            news.append(event)
+        return news[::-1]
+
+    async def change(self, seconds: float) -> bool:
+        """Wait until something happened; False when nothing did for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

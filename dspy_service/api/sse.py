@@ -1,0 +1,118 @@
+"""Writes a job's story as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+
+import pydantic_core
+from fastapi.responses import StreamingResponse
+from starlette.types import Send
+
+from dspy_service.domain.errors import ServiceError, SlowReaderError
+from dspy_service.domain.events import Event
+from dspy_service.domain.redaction import redact
+from dspy_service.domain.views import EventGap, StreamEnd
+from dspy_service.usecases.watch_events import Told
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_SECONDS = 10.0  # proxies close what is silent for longer, mostly after 30 or 60 s
+_FIRST = b"retry: 1500\n\n"
+_HEARTBEAT = b": still there\n\n"
+_HEADERS = {
+    "cache-control": "no-store, no-transform",  # a proxy that compresses would wait for more to compress
+    "x-accel-buffering": "no",
+}
+
+
+class OpenStreams:
+    """Counts the event streams that this process serves."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count a stream for as long as the block lasts."""
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends messages as they come. A client that takes none for ``send_seconds`` is told to come back."""
+
+    def __init__(
+        self,
+        story: AsyncGenerator[Told, None],
+        *,
+        request_id: str,
+        open_streams: OpenStreams,
+        send_seconds: float = 30.0,
+    ) -> None:
+        self._request_id = request_id
+        self._send_seconds = send_seconds
+        self._messages = self._written(story, open_streams)
+        super().__init__(self._messages, media_type=MEDIA_TYPE, headers=_HEADERS)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the head, then each message once the one before has left."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._messages):
+            async for message in self._messages:
+                try:
+                    async with asyncio.timeout(self._send_seconds):
+                        await send({"type": "http.response.body", "body": message, "more_body": True})
+                except TimeoutError:
+                    break
+            else:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+        slow = SlowReaderError(
+            f"Nothing was taken for {self._send_seconds:g} s; read on from the last number that you saw."
+        )
+        await send({"type": "http.response.body", "body": write_error(slow, self._request_id), "more_body": False})
+
+    async def _written(
+        self, story: AsyncGenerator[Told, None], open_streams: OpenStreams
+    ) -> AsyncGenerator[bytes, None]:
+        """Write the story; what goes wrong after the head was sent is a message too."""
+        with open_streams.one_more():
+            yield _FIRST
+            try:
+                async with aclosing(story):
+                    async for told in story:
+                        yield write(told)
+            except ServiceError as error:
+                yield write_error(error, self._request_id)
+
+
+def write(told: Told) -> bytes:
+    """Return one message, or one for each event. Only events carry an id: it is where a reader resumes."""
+    if told is None:
+        return _HEARTBEAT
+    if isinstance(told, StreamEnd):
+        return _message("end", told.model_dump_json().encode())
+    if isinstance(told, EventGap):
+        return _message("gap", told.model_dump_json().encode())
+    return b"".join(map(_event, told))
+
+
+def write_error(error: ServiceError, request_id: str) -> bytes:
+    """Return the message that tells why the stream ends early; the data is the envelope of every error."""
+    envelope = {"error": error.code, "detail": redact(str(error)), "request_id": request_id}
+    return _message("error", pydantic_core.to_json(envelope))
+
+
+def wants_stream(accept: str) -> bool:
+    """Whether an Accept header asks for server-sent events."""
+    return any(each.partition(";")[0].strip().lower() == MEDIA_TYPE for each in accept.split(","))
+
+
+def _event(event: Event) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), event.json_line)
+
+
+def _message(kind: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)

@@ -1,0 +1,32 @@
+"""The program and its commands, in the order in which `--help` lists them."""
+
+import typer
+
+from dspy_service.cli import job_commands, key_commands, reading_commands, role_commands, steering_commands
+
+app = typer.Typer(
+    help="Optimize DSPy programs as background jobs.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+for command in (
+    role_commands.up,
+    role_commands.api,
+    role_commands.worker,
+    role_commands.demo,
+    job_commands.submit,
+    job_commands.wait,
+    job_commands.watch,
+    job_commands.artifact,
+    steering_commands.cancel,
+    steering_commands.pause,
+    steering_commands.resume,
+    steering_commands.retry,
+    steering_commands.delete,
+    reading_commands.status,
+    reading_commands.summary,
+    reading_commands.logs,
+    reading_commands.usage,
+):
+    app.command()(command)
+app.command("list")(reading_commands.list_jobs)
+app.add_typer(key_commands.app, name="keys")

@@ -1,0 +1,36 @@
+"""Where files are kept."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+
+class ArtifactStore(Protocol):
+    """Files by slash-separated path. Writes are atomic: a reader sees a whole file or none."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        """Write a file, replacing one of the same name."""
+        ...
+
+    async def put_new(self, path: str, data: bytes) -> bool:
+        """Write a file unless there is one; True when it was written. For content-addressed names."""
+        ...
+
+    async def get(self, path: str) -> bytes:
+        """Return a file's bytes, or raise FileNotStoredError."""
+        ...
+
+    def stream(self, path: str) -> AsyncIterator[bytes]:
+        """Yield a file in pieces, or raise FileNotStoredError."""
+        ...
+
+    async def list(self, folder: str) -> list[str]:
+        """Return the paths of all files below ``folder``, sorted."""
+        ...
+
+    async def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is gone all the same."""
+        ...
+
+    async def delete_folder(self, folder: str) -> None:
+        """Delete every file below ``folder``."""
+        ...

@@ -1,0 +1,74 @@
+"""A worker that is told to end hands its job back in time: nothing is lost, repeated or counted against the job."""
+
+import signal
+
+import pytest
+
+from dspy_service.domain.job import JobStatus
+from tests.integration.faults.stage import ON_LINUX, Stage, slow_learner
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ON_LINUX, reason="reads /proc to see which processes are whose"),
+]
+
+HAND_BACK_SECONDS = 2.0
+END_SECONDS = HAND_BACK_SECONDS + 5  # two cores that others use too; an idle Celery needs almost three by itself
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["parent", "whole group"])
+async def test_a_sigterm_hands_the_job_back(faults: Stage, *, whole_group: bool) -> None:
+    await faults.two_workers()
+    job_id = await faults.submit()
+    await faults.until_calls(30)
+    first = await faults.holder(job_id)
+
+    first.send(signal.SIGTERM, *(first.family() if whole_group else ()))
+    took_seconds = first.wait(seconds=20)
+    job = await faults.until_ended(job_id)
+
+    assert took_seconds <= END_SECONDS, first.output
+    assert first.process.returncode == 0
+    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 2, 0)
+    assert faults.repeated_calls() == 0
+    assert "Traceback" not in first.output
+    await faults.check_history(job_id)
+
+
+async def test_a_sigterm_to_a_slot_alone_hands_its_job_back_and_brings_a_new_slot(faults: Stage) -> None:
+    worker = await faults.worker()
+    job_id = await faults.submit()
+    await faults.until_calls(30)
+    slots = worker.slots()
+
+    worker.send(signal.SIGTERM, *slots)
+    job = await faults.until_ended(job_id)
+
+    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 2, 0)
+    assert faults.repeated_calls() == 0
+    assert worker.slots().isdisjoint(slots)
+    await faults.check_history(job_id)
+
+
+async def test_calls_that_take_too_long_are_not_waited_for(faults: Stage) -> None:
+    faults.provider.script = slow_learner(60)
+    first = await faults.worker()
+    job_id = await faults.submit()
+    await faults.until_calls(1)
+
+    first.send(signal.SIGTERM)
+    took_seconds = first.wait(seconds=20)
+
+    job = await faults.job(job_id)
+    assert took_seconds <= END_SECONDS, first.output
+    assert (job.status, job.losses) == (JobStatus.PENDING, 0)
+
+
+async def test_an_idle_worker_ends_at_once(faults: Stage) -> None:
+    worker = await faults.worker(slots=2)
+
+    worker.send(signal.SIGTERM, *worker.family())
+
+    assert worker.wait(seconds=20) <= END_SECONDS
+    assert worker.process.returncode == 0
+    assert await faults.jobs.live_workers() == []

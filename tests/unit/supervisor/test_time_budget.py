@@ -1,0 +1,136 @@
+"""Running time against a limit and a budget."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from workers.supervisor.clock import RunningClock
+from workers.supervisor.time_budget import TimeBudget
+
+
+class Hand:
+    """A clock that a test moves, and what the budget asked for."""
+
+    def __init__(self, **bounds: float) -> None:
+        self.clock = SimpleNamespace(seconds=0.0)
+        self.budget = TimeBudget(self.clock, **{"job_seconds": 1000.0, **bounds})
+        self.stops = 0
+
+    def _stop(self) -> None:
+        self.stops += 1
+
+    def at(self, seconds: float) -> str | None:
+        """Return why it ends at that second."""
+        self.clock.seconds = seconds
+        ending = self.budget.look(self._stop)
+        return None if ending is None else ending.reason
+
+    def begin(self, phase: str, seconds: float) -> None:
+        self.clock.seconds = seconds
+        self.budget.begin(phase)
+
+
+def test_the_operators_limit_ends_an_attempt_without_a_warning() -> None:
+    hand = Hand(job_seconds=10.0)
+    hand.begin("compile", 1)
+
+    assert [hand.at(9.9), hand.at(10)] == [None, "time_limit"]
+    assert hand.stops == 0
+    assert not hand.budget.is_spent
+
+
+def test_a_runner_is_told_once_to_stop_when_only_the_reserve_is_left() -> None:
+    hand = Hand(max_seconds=100.0)
+    hand.begin("baseline", 2)
+    hand.begin("compile", 10)
+    hand.at(88.9)
+    before = hand.stops, hand.budget.is_spent
+
+    hand.at(89)  # left are a second, and five quarters of what the baseline took
+    hand.at(95)
+
+    assert before == (0, False)
+    assert (hand.stops, hand.budget.is_spent) == (1, True)
+
+
+def test_all_time_used_is_the_end() -> None:
+    hand = Hand(max_seconds=100.0)
+
+    assert [hand.at(99.9), hand.at(100)] == [None, "budget_exhausted"]
+    assert hand.budget.is_spent
+
+
+def test_the_time_of_earlier_attempts_counts() -> None:
+    hand = Hand(max_seconds=100.0, spent_seconds=95.0)
+
+    assert [hand.at(4.9), hand.at(5)] == [None, "budget_exhausted"]
+
+
+def test_the_final_evaluation_may_use_the_reserve() -> None:
+    hand = Hand(max_seconds=100.0)
+    hand.begin("baseline", 0)
+    hand.begin("compile", 20)
+    hand.begin("final", 70)
+
+    hand.at(95)
+
+    assert hand.stops == 0
+
+
+@pytest.mark.parametrize(("earlier", "stopped_at"), [(40.0, 49.0), (1.0, 89.0)])
+def test_the_reserve_is_the_longest_baseline_since_a_replayed_one_takes_no_time(
+    earlier: float, stopped_at: float
+) -> None:
+    hand = Hand(max_seconds=100.0, reserve_seconds=earlier)
+    hand.begin("baseline", 0)
+    hand.begin("compile", 8)
+    hand.at(stopped_at - 0.1)
+    before = hand.stops
+
+    hand.at(stopped_at)
+
+    assert (before, hand.stops) == (0, 1)
+
+
+def test_a_baseline_is_never_told_to_stop() -> None:
+    hand = Hand(max_seconds=100.0, reserve_seconds=50.0)
+    hand.begin("baseline", 0)
+
+    hand.at(99)
+
+    assert hand.stops == 0
+
+
+async def test_it_looks_by_itself() -> None:
+    clock = RunningClock()
+    clock.go_on()
+    budget = TimeBudget(clock, job_seconds=0.15)
+
+    ending = await asyncio.wait_for(budget.run(lambda: None), timeout=5)
+
+    assert ending.reason == "time_limit"
+    assert clock.seconds >= 0.15
+
+
+async def test_a_clock_counts_only_while_it_goes() -> None:
+    loop = asyncio.get_running_loop()
+    clock = RunningClock()
+    stood_still_since = loop.time()
+    while loop.time() - stood_still_since < 0.02:  # noqa: ASYNC110  # it is time that the test waits for
+        await asyncio.sleep(0.005)
+    before = clock.seconds
+
+    clock.go_on()
+    clock.go_on()
+    while clock.seconds < 0.01:  # noqa: ASYNC110  # as above
+        await asyncio.sleep(0.005)
+    clock.stop()
+    clock.stop()
+    counted = clock.seconds
+    stood_still_since = loop.time()
+    while loop.time() - stood_still_since < 0.02:  # noqa: ASYNC110  # as above
+        await asyncio.sleep(0.005)
+
+    assert before == 0.0
+    assert clock.seconds == counted >= 0.01

@@ -1,0 +1,110 @@
+"""A reaper keeps still for one lease after it did not reach the store."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dspy_service.adapters.memory import MemoryJobStore
+from dspy_service.domain.errors import StoreUnavailableError
+from dspy_service.domain.job import Job, JobStatus
+from dspy_service.usecases.reap_jobs import Reaper
+from tests.support.claims import JOB_ID, claimed
+
+LEASE_SECONDS = 15.0
+
+
+class Clock:
+    """One time for the store and for the reaper."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def utc(self) -> datetime:
+        return datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+
+class Interruptible(MemoryJobStore):
+    """Answers while it is told to."""
+
+    is_away = False
+
+    async def now(self) -> datetime:
+        if self.is_away:
+            raise StoreUnavailableError("job store")
+        return await super().now()
+
+    async def reap(self, *, lease_seconds: float, max_losses: int, limit: int = 100) -> list[Job]:
+        if self.is_away:
+            raise StoreUnavailableError("job store")
+        return await super().reap(lease_seconds=lease_seconds, max_losses=max_losses, limit=limit)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def jobs(clock: Clock) -> Interruptible:
+    """A store with one job that is held for a minute."""
+    store = Interruptible(clock.utc)
+    await claimed(jobs=store)
+    return store
+
+
+@pytest.fixture
+def reaper(clock: Clock) -> Reaper:
+    return Reaper(lease_seconds=LEASE_SECONDS, max_losses=3, clock=clock)
+
+
+async def test_a_lease_that_expired_is_reaped_at_once(
+    jobs: Interruptible, reaper: Reaper, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock.seconds = 61
+
+    reaped = await reaper.reap(jobs)
+
+    assert [(job.job_id, job.status, job.losses) for job in reaped] == [(JOB_ID, JobStatus.PENDING, 1)]
+    assert "lost its worker" in caplog.text
+
+
+async def test_a_lease_that_holds_is_left_alone(jobs: Interruptible, reaper: Reaper, clock: Clock) -> None:
+    clock.seconds = 59
+
+    assert await reaper.reap(jobs) == []
+
+
+async def test_nothing_is_reaped_for_one_lease_after_an_outage(
+    jobs: Interruptible, reaper: Reaper, clock: Clock
+) -> None:
+    clock.seconds = 60
+    jobs.is_away = True
+    with pytest.raises(StoreUnavailableError):
+        await reaper.reap(jobs)
+    jobs.is_away = False
+
+    clock.seconds += LEASE_SECONDS - 1
+    too_early = await reaper.reap(jobs)
+    clock.seconds += 1
+    in_time = await reaper.reap(jobs)
+
+    assert too_early == []
+    assert [job.job_id for job in in_time] == [JOB_ID]
+
+
+async def test_the_wait_begins_anew_when_the_store_goes_away_again(
+    jobs: Interruptible, reaper: Reaper, clock: Clock
+) -> None:
+    clock.seconds = 60
+    for _ in range(2):
+        jobs.is_away = True
+        clock.seconds += LEASE_SECONDS - 1
+        with pytest.raises(StoreUnavailableError):
+            await reaper.reap(jobs)
+    jobs.is_away = False
+    clock.seconds += LEASE_SECONDS - 1
+
+    assert await reaper.reap(jobs) == []
