@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit format test demo up bench docs lock clean
+.PHONY: help setup check audit format test demo up bench soak docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -61,6 +61,12 @@ bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.compile_overhead
 	$(BIN)/python -m benchmarks.confinement
 	$(BIN)/python -m benchmarks.job_list
+	$(BIN)/python -m benchmarks.resume
+	$(BIN)/python -m benchmarks.cancel
+	$(BIN)/python -m benchmarks.budget
+
+soak: setup ## half an hour of faults at random; every job's history is checked
+	for seed in 1 2 3; do $(BIN)/python -m benchmarks.chaos --minutes 10 --seed $$seed || exit 1; done
 
 docs: setup ## rewrite the generated parts of the README
 	$(BIN)/python scripts/write_settings_table.py

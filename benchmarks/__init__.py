@@ -5,6 +5,10 @@ Each is bounded in time and count, starts what it needs on loopback with data of
     python -m benchmarks.submit_latency --help
     python -m benchmarks.compile_overhead --help
     python -m benchmarks.job_list --help
+    python -m benchmarks.resume --help
+    python -m benchmarks.cancel --help
+    python -m benchmarks.budget --help
+    python -m benchmarks.chaos --help
 
 What they printed last, on which machine, stands in ``RESULTS.md``.
 """

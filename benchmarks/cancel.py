@@ -3,6 +3,7 @@
 1. Jobs of MIPROv2, GEPA and random search are cancelled over HTTP at random moments, from the first to the last of
    their calls. *Last call* is the time from the answer to the cancel until the last request of the job reached the
    language model's server, 0 when none came. A program must be there whenever the job had told of a checkpoint before.
+   *Too late* are jobs that reached their own end before their worker heard of the cancel.
 2. One job of each is paused half-way; its worker is told to end. After a minute another worker process starts, and
    the jobs are resumed: no call may come twice, and the programs must be those of jobs without a pause.
 
@@ -44,6 +45,8 @@ class Cancelled:
     ended_seconds: float
     had_checkpoint: bool
     has_artifact: bool
+    is_too_late: bool
+    """Whether the job reached its own end before its worker heard of the cancel."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,9 @@ async def _cancels(
     jobs: ObservedJobs, client: Client, references: Sequence[Reference], options: argparse.Namespace
 ) -> int:
     draw, missed = random.Random(options.seed), 0  # noqa: S311  # moments, not secrets
-    line = "{:<14} {:>7} {:>9} {:>9} {:>9} {:>10} {:>12} {:>6}  {}"
-    print(
-        line.format(
-            "optimizer", "cancels", "p50 s", "p95 s", "most s", "ended p95", "checkpoints", "kept", "cancelled in"
-        )
-    )
+    line = "{:<14} {:>7} {:>6} {:>6} {:>6} {:>9} {:>11} {:>5} {:>8}  {}"
+    names = ("cancels", "p50 s", "p95 s", "most s", "ended p95", "checkpoints", "kept", "too late", "cancelled in")
+    print(line.format("optimizer", *names))
     for reference in references:
         asked = [await _cancel(jobs, client, reference, draw) for _ in range(options.cancels)]
         await asyncio.sleep(LATE_SECONDS)
@@ -114,6 +114,7 @@ async def _cancels(
         seconds = [each.last_call_seconds for each in done]
         promised = [each for each in done if each.had_checkpoint]
         kept = sum(each.has_artifact for each in promised)
+        too_late = sum(each.is_too_late for each in done)
         phases = ", ".join(f"{phase} {count}" for phase, count in Counter(each.phase for each in done).most_common())
         print(
             line.format(
@@ -125,6 +126,7 @@ async def _cancels(
                 f"{percentile([each.ended_seconds for each in done], 95):.2f}",
                 len(promised),
                 kept,
+                too_late,
                 phases,
             ),
             flush=True,
@@ -139,17 +141,14 @@ async def _cancel(jobs: ObservedJobs, client: Client, reference: Reference, draw
         observed = await jobs.submit(reference.search, tenant=TENANT)
         if await jobs.until_answered(observed, int(draw.random() * reference.calls)):
             before = await jobs.stage.events(observed.job_id)
-            summary = await asyncio.to_thread(client.cancel, observed.job_id)
+            await asyncio.to_thread(client.cancel, observed.job_id)
             answered_at = time.monotonic()
             job = await jobs.stage.until(observed.job_id, lambda job: job.status.is_terminal)
             ended_at = time.monotonic()
             job = await jobs.until_ended(observed)
-            if job.status is JobStatus.CANCELLED:
-                has_checkpoint = any(event.type is EventType.CHECKPOINT for event in before)
-                return _Asked(observed, _phase(before), has_checkpoint, answered_at, ended_at, job)
-            print(f"# {reference.search.name}: {summary.status} when it was cancelled, ended {job.status}", flush=True)
-        else:
-            await jobs.until_ended(observed)
+            has_checkpoint = any(event.type is EventType.CHECKPOINT for event in before)
+            return _Asked(observed, _phase(before), has_checkpoint, answered_at, ended_at, job)
+        await jobs.until_ended(observed)
 
 
 def _cancelled(jobs: ObservedJobs, asked: _Asked) -> Cancelled:
@@ -160,6 +159,7 @@ def _cancelled(jobs: ObservedJobs, asked: _Asked) -> Cancelled:
         ended_seconds=asked.ended_at - asked.answered_at,
         had_checkpoint=asked.had_checkpoint,
         has_artifact=asked.job.has_artifact,
+        is_too_late=asked.job.status is not JobStatus.CANCELLED,
     )
 
 
@@ -194,8 +194,7 @@ async def _pauses(jobs: ObservedJobs, client: Client, references: Sequence[Refer
         is_same = await jobs.program(job) == reference.program
         calls = len(jobs.log.calls(observed.model))
         told = "identical" if is_same else f"DIFFERENT ({job.status}, {job.message})"
-        result = await jobs.result(job)
-        active = f"{result.runtime_seconds or 0:.1f}"
+        active = f"{job.active_seconds:.1f}"
         print(
             line.format(reference.search.name, calls, at_pause, repeated, job.attempt, job.losses, active, told),
             flush=True,
@@ -219,7 +218,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--cancels", type=int, default=20, help="of each optimizer (default 20; 0: none)")
     parser.add_argument("--pause-seconds", type=float, default=60.0, help="default 60; 0: no pause")
-    parser.add_argument("--latency-ms", type=float, default=20.0, help="of the language model, on average (default 20)")
+    parser.add_argument(
+        "--latency-ms", type=float, default=100.0, help="of the language model, on average (default 100)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default 1)")
     parser.add_argument("--optimizer", action="append", help="only this one; may be repeated")
     return parser.parse_args()

@@ -29,6 +29,7 @@ from tests.support.job_samples import a_new_job
 
 _LINE = "{:<28} {:>8} {:>9} {:>9} {:>8} {:>8} {:>8} {:>5} {:>8}"
 _GRACE_SECONDS = 30.0
+_REST_SECONDS = 2.0
 _RECONNECT_READERS = 20
 
 Write = Callable[[str], Awaitable[None]]
@@ -134,6 +135,7 @@ def _crowd(url: str, what: str, readers: int, last: int, *extra: str) -> Iterato
             if process.stdout is None or process.stdout.readline().strip() != b"ready":
                 message = "The readers could not connect."
                 raise SystemExit(message)
+            time.sleep(_REST_SECONDS)  # the last connections are still being set up
             yield Crowd(process)
         finally:
             process.kill()

@@ -36,7 +36,7 @@ RUNNER_SHARE: Final = 0.6
 ARRIVING_SECONDS: Final = 0.3
 """What a killed process has sent is read by the server meanwhile; its successor begins after the lease."""
 THREADS: Final = 8
-_LINE: Final = "{:<14} {:<12} {:>6} {:>8} {:>5} {:>9} {:>9} {:>7} {:>9}  {}"
+_LINE: Final = "{:<14} {:<10} {:>6} {:>8} {:>5} {:>10} {:>9} {:>7} {:>9}  {}"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,8 @@ def main() -> None:
 
 async def _measure(options: argparse.Namespace) -> int:
     missed = 0
-    print(
-        _LINE.format(
-            "optimizer", "killed", "calls", "at call", "in flight", "repeated", "back s", "attempts", "program"
-        )
-    )
+    names = ("calls", "at call", "open", "in flight", "repeated", "back s", "attempts", "program")
+    print(_LINE.format("optimizer", "killed", *names))
     async with observed_jobs(latency_seconds=options.latency_ms / 1000) as jobs:
         await jobs.stage.two_workers()
         for search in searches(options.optimizer, resumable_only=True):

@@ -17,7 +17,7 @@ from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.domain.workers import WorkerInfo
 from dspy_service.ports import WebhookSender
 from dspy_service.usecases.deliver_webhooks import deliver_webhooks
-from dspy_service.usecases.reap_jobs import Reaper
+from dspy_service.usecases.reap_jobs import LOOK_SECONDS, Reaper
 from dspy_service.usecases.settle_left_jobs import Settler
 from dspy_service.usecases.sweep_retention import sweep_retention
 from workers.chores import Chore
@@ -106,7 +106,7 @@ def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
     reaper = Reaper(lease_seconds=settings.lease_seconds, max_losses=settings.max_losses)
     settler = Settler(secret_key=services.secret_key)
     return (
-        Chore("reap jobs of lost workers", lambda: reaper.reap(services.jobs), period_seconds=1.0),
+        Chore("reap jobs of lost workers", lambda: reaper.reap(services.jobs), period_seconds=LOOK_SECONDS),
         Chore(
             "settle ended jobs",
             lambda: settler.settle(jobs=services.jobs, artifacts=services.artifacts),

@@ -24,7 +24,7 @@ ANNOUNCE_TTL_SECONDS = 10.0  # three missed announcements
 FULL_SECONDS = 0.05  # between two looks at a queue that is full
 IDLE_SECONDS = 1.0  # rings fall due by time too, so the wait for a submit is short
 STOP_SECONDS = 5.0
-RINGS_PER_SLOT = 3  # one that Celery has reserved, one that it takes next, one to spare
+RINGS_PER_SLOT = 3  # one that it takes next, and two to spare: slots of other workers take some
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ async def reconnect(url: str, job_id: str, *, readers: int, last: int, reconnect
     """Read through the SDK, and drop each connection after a random number of events."""
     seen = Seen()
     draw = random.Random(seed)  # noqa: S311  # reproducible, no secret
-    stride = max(2, 2 * last * readers // reconnects)
+    stride = max(2, 3 * last * readers // (2 * reconnects))  # the last connection of each reader is short
 
     async def one() -> None:
         numbers: list[int] = []

@@ -21,7 +21,13 @@ def learner(latency_seconds: float) -> Script:
     def script(body: Body) -> Reply:
         with lock:
             share = draw.uniform(1 - _SPREAD, 1 + _SPREAD)
-        return Reply(answering(body).text, delay_seconds=share * latency_seconds)
+        text = answering(body).text
+        return Reply(
+            text,
+            delay_seconds=share * latency_seconds,
+            prompt_tokens=sum(len(str(message["content"]).split()) for message in body["messages"]),
+            completion_tokens=len(text.split()),
+        )
 
     return script
 

@@ -38,6 +38,7 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "task_send_sent_event": True,  # Flower
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,  # a ring that waits behind a busy slot would not wake the free one elsewhere
         "worker_max_tasks_per_child": _TASKS_PER_CHILD,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from typing import Self
 
 import pydantic_core
 from fastapi.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from dspy_service.domain.errors import ServiceError, SlowReaderError
 from dspy_service.domain.events import Event
@@ -17,6 +18,7 @@ from dspy_service.usecases.watch_events import Told
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0  # proxies close what is silent for longer, mostly after 30 or 60 s
 _FIRST = b"retry: 1500\n\n"
+_PART_BYTES = 64 * 1024  # as much as uvicorn lets wait for a client
 _HEARTBEAT = b": still there\n\n"
 _HEADERS = {
     "cache-control": "no-store, no-transform",  # a proxy that compresses would wait for more to compress
@@ -41,7 +43,10 @@ class OpenStreams:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Sends messages as they come. A client that takes none for ``send_seconds`` is told to come back."""
+    """Sends messages as they come. A client that takes none for ``send_seconds`` is told to come back.
+
+    Without a word, a stream ends after ``life_seconds``: its client resumes by itself, and shows its key again.
+    """
 
     def __init__(
         self,
@@ -50,9 +55,11 @@ class EventStreamResponse(StreamingResponse):
         request_id: str,
         open_streams: OpenStreams,
         send_seconds: float = 30.0,
+        life_seconds: float = 3600.0,
     ) -> None:
         self._request_id = request_id
         self._send_seconds = send_seconds
+        self._life_seconds = life_seconds
         self._messages = self._written(story, open_streams)
         super().__init__(self._messages, media_type=MEDIA_TYPE, headers=_HEADERS)
 
@@ -60,13 +67,13 @@ class EventStreamResponse(StreamingResponse):
         """Send the head, then each message once the one before has left."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._messages):
-            async for message in self._messages:
-                try:
-                    async with asyncio.timeout(self._send_seconds):
-                        await send({"type": "http.response.body", "body": message, "more_body": True})
-                except TimeoutError:
-                    break
-            else:
+            with _Impatience(self._send_seconds) as impatience:
+                async for message in self._messages:
+                    if not await impatience.send(
+                        send, {"type": "http.response.body", "body": message, "more_body": True}
+                    ):
+                        break
+            if not impatience.has_ended:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
         slow = SlowReaderError(
@@ -78,14 +85,73 @@ class EventStreamResponse(StreamingResponse):
         self, story: AsyncGenerator[Told, None], open_streams: OpenStreams
     ) -> AsyncGenerator[bytes, None]:
         """Write the story; what goes wrong after the head was sent is a message too."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self._life_seconds
         with open_streams.one_more():
             yield _FIRST
             try:
                 async with aclosing(story):
                     async for told in story:
-                        yield write(told)
+                        for message in parts(told):
+                            yield message
+                        if clock() >= ends_at:
+                            break
             except ServiceError as error:
                 yield write_error(error, self._request_id)
+
+
+class _Impatience:
+    """Ends a send that takes too long, with one timer for a whole stream: a timeout costs more than a message."""
+
+    def __init__(self, seconds: float) -> None:
+        self.has_ended = False
+        self._seconds = seconds
+        self._since: float | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task(self._loop)
+        self._timer = self._loop.call_later(self._seconds, self._look)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+
+    async def send(self, send: Send, message: Message) -> bool:
+        """Send a message; False when it was not taken in time, and then never will be."""
+        self._since = self._loop.time()
+        try:
+            await send(message)
+        except asyncio.CancelledError:
+            if not self.has_ended or self._task is None or self._task.uncancel():
+                raise
+            return False
+        finally:
+            self._since = None
+        return True
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        since = now if self._since is None else self._since
+        if now - since >= self._seconds and self._task is not None:
+            self.has_ended = True
+            self._task.cancel()
+        else:
+            self._timer = self._loop.call_at(since + self._seconds, self._look)
+
+
+def parts(told: Told) -> Iterator[bytes]:
+    """Yield what ``write`` returns, in parts that end with a message: each waits in memory for a client to take it."""
+    if not isinstance(told, list):
+        yield write(told)
+        return
+    first, size = 0, 0
+    for index, event in enumerate(told):
+        if size >= _PART_BYTES:
+            yield write(told[first:index])
+            first, size = index, 0
+        size += len(event.json_line)
+    yield write(told[first:])
 
 
 def write(told: Told) -> bytes:

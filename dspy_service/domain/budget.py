@@ -33,7 +33,8 @@ class RoleBudgets(Schema):
 class Budget(ModelBudget):
     """Bounds of a whole job, all roles together. A stop keeps the best program so far as a normal artifact.
 
-    The final evaluation on the test split is reserved: it is priced from the baseline's and spent last.
+    The final evaluation on the test split is reserved: as many calls as the baseline's, at the dearest price so far;
+    not so where the optimizer has no program before its own end.
     """
 
     max_seconds: Annotated[

@@ -11,7 +11,9 @@ class UnauthenticatedError(ServiceError):
     code = "unauthenticated"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"This service needs an API key ({reason}); send it in Authorization, as a Bearer token.")
+        super().__init__(
+            f"This service needs an API key ({reason}); send it as a Bearer token in the header Authorization."
+        )
         self.reason = reason
 
 
@@ -27,7 +29,7 @@ class ScopeMissingError(ForbiddenError):
     code = "scope_missing"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This API key has no scope {scope!r}; ask an admin for a key that has it.")
+        super().__init__(f"This API key has no scope '{scope}'; ask an admin for a key that has it.")
         self.scope = scope
 
 

@@ -44,6 +44,9 @@ class JobRecords(Protocol):
             lease_seconds: How long the claim holds without a renewal.
             sandbox_level: How its code will be confined.
             tenant_running_jobs: None is taken while the tenant has so many that run; 0: any number.
+
+        Raises:
+            StoreUnavailableError: for about ``lease_seconds`` there was no answer that told whether the job was taken.
         """
         ...
 

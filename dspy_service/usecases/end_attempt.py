@@ -78,7 +78,10 @@ async def end_attempt(
 
 
 async def _finish(claim: Claim, outcome: Outcome, *, jobs: JobStore, patience: Patience) -> Job:
-    return await patience.for_jobs(lambda: jobs.finish(claim.job.job_id, fence=claim.fence, outcome=outcome))
+    job_id, fence = claim.job.job_id, claim.fence
+    if outcome.status is JobStatus.SUCCESS:  # of an earlier attempt's program, perhaps: this one had no time to begin
+        await patience.for_jobs(lambda: jobs.advance(job_id, fence=fence))
+    return await patience.for_jobs(lambda: jobs.finish(job_id, fence=fence, outcome=outcome))
 
 
 def _outcome(claim: Claim, report: RunReport) -> Outcome:

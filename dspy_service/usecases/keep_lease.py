@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from dspy_service.domain.errors import StoreUnavailableError
+from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.job import Claim, Wish
 from dspy_service.domain.supervision import Halt, Reins
 from dspy_service.ports import JobStore
@@ -43,7 +43,7 @@ class LeaseKeeper:
     _ended: bool = field(default=False, init=False)
 
     def attempt_ended(self) -> None:
-        """Nothing moves any more that would have to be held or given up; the lease is renewed on."""
+        """Nothing moves any more that would have to be held or given up; the lease is renewed until it is let go."""
         self._ended = True
 
     async def run(self) -> None:
@@ -69,6 +69,10 @@ class LeaseKeeper:
                     )
             except (StoreUnavailableError, TimeoutError):
                 continue
+            except LeaseLostError:
+                if self._ended:
+                    return  # most likely let go just now; whoever ends the job hears from the store whose it is
+                raise
             self.certain_until = asked_at + self.lease_seconds
             if self._safe_seconds() > 0:
                 self.reins.go_on()

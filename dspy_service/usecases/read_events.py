@@ -68,9 +68,12 @@ def _is_whole(events: list[Event], job: Job, after: int, limit: int | None) -> b
 
 
 def parse_events(log: bytes, after: int = 0, limit: int | None = None) -> list[Event]:
-    """Return events with ``seq > after``: numbers rise by one from 1, so that line ``n`` holds event ``n + 1``."""
-    end = None if limit is None else after + limit
-    return [Event.model_validate_json(line) for line in log.splitlines()[after:end]]
+    """Return events with ``seq > after``: numbers rise by one from that of the first line, which is nearly always 1."""
+    lines = log.splitlines()
+    missing = Event.model_validate_json(lines[0]).seq - 1 if lines else 0
+    begin = max(0, after - missing)
+    end = None if limit is None else begin + limit
+    return [Event.model_validate_json(line) for line in lines[begin:end]]
 
 
 async def read_event_page(

@@ -11,12 +11,18 @@ from dspy_service.ports import JobStore
 
 _log: Final = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 1.0
+"""Between two looks for expired leases."""
+
 
 class Reaper:
     """Ends leases that have expired; every worker's parent has one, and the store lets each lease be reaped once.
 
     After an outage of the store every lease looks expired. So a reaper that did not reach it keeps still for one whole
     lease from the last failure on, in which the jobs' holders renew. The store does the same after its own start.
+
+    The same is true when everything stood still: a laptop that slept, containers that were paused. Then the reaper
+    comes late to its next look, or finds the store's clock far ahead of its own, which sleeps with the machine.
 
     Args:
         lease_seconds: Of every worker of this service.
@@ -35,6 +41,8 @@ class Reaper:
         self._max_losses = max_losses
         self._clock = clock
         self._still_until = clock()
+        self._looked_at: float | None = None
+        self._store_is_ahead_seconds: float | None = None
 
     async def reap(self, jobs: JobStore) -> list[Job]:
         """Reap once, and return the jobs as they are now.
@@ -43,13 +51,24 @@ class Reaper:
             StoreUnavailableError: nothing is known, and nothing will be reaped for a lease.
         """
         try:
-            if self._clock() < self._still_until:
-                await jobs.now()  # was it away again?
-                return []
-            reaped = await jobs.reap(lease_seconds=self._lease_seconds, max_losses=self._max_losses)
+            if await self._leapt(jobs):
+                self._still_until = self._clock() + self._lease_seconds
+            reaped: list[Job] = []
+            if self._clock() >= self._still_until:
+                reaped = await jobs.reap(lease_seconds=self._lease_seconds, max_losses=self._max_losses)
         except StoreUnavailableError:
-            self._still_until = self._clock() + self._lease_seconds
+            self._still_until, self._looked_at = self._clock() + self._lease_seconds, None
             raise
+        self._looked_at = self._clock()
         for job in reaped:
             _log.warning("Job %s lost its worker (loss %d) and is %s now.", job.job_id, job.losses, job.status)
         return reaped
+
+    async def _leapt(self, jobs: JobStore) -> bool:
+        """Ask the store for its time, and tell whether much time is missing since the last look."""
+        told = (await jobs.now()).timestamp()
+        now, before, ahead = self._clock(), self._looked_at, self._store_is_ahead_seconds
+        self._store_is_ahead_seconds = told - now
+        is_late = before is not None and now - before > LOOK_SECONDS + self._lease_seconds / 2
+        has_slept = ahead is not None and self._store_is_ahead_seconds - ahead > self._lease_seconds / 2
+        return is_late or has_slept

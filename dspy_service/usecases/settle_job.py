@@ -44,28 +44,45 @@ async def settle_job(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, s
     if job.status is JobStatus.FAILED:
         await save_journal(job, tail=jobs, artifacts=artifacts, secret_key=secret_key)
     await jobs.settle(job_id, fence=job.fence, archived_seq=job.last_seq)
-    if job.archived_seq and job.archive_fence != job.fence:
+    if await _is_gone(job_id, jobs):
+        await artifacts.delete_folder(paths.published_folder(job_id))  # its user deleted it before we had written all
+    elif job.archived_seq and job.archive_fence != job.fence:
         await _clear(job, artifacts, keep=(folder,))
+
+
+async def _is_gone(job_id: str, jobs: JobStore) -> bool:
+    try:
+        await jobs.get(job_id)
+    except JobNotFoundError:
+        return True
+    return False
 
 
 async def _archive(job: Job, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> dict[str, bytes] | None:
     """Return the whole log, with what an earlier end has archived, and the spec; None when the job was settled."""
-    spec = await jobs.spec(job.job_id)
-    log = await _earlier_log(job, artifacts, secret_key)
-    seq = job.archived_seq
+    earlier = await _earlier_log(job, artifacts, secret_key)
+    spec = await jobs.spec(job.job_id)  # after it: whoever settles the job clears its old archive only then
+    log, seq = list(earlier or ()), job.archived_seq
     while page := await jobs.events(job.job_id, after=seq, limit=_EVENTS_PAGE):
         log += [event.model_dump_json().encode() + b"\n" for event in page]
         seq = page[-1].seq
     if spec is None or seq != job.last_seq:
         return None
+    if earlier is None:
+        _log.warning(
+            "The events of job %s before its retry are lost: their archive was changed or removed.", job.job_id
+        )
     return {paths.EVENTS: b"".join(log), paths.SPEC: spec.model_dump_json().encode()}
 
 
-async def _earlier_log(job: Job, artifacts: ArtifactStore, secret_key: bytes) -> list[bytes]:
-    """Return the lines that stood in the archive when the job was reopened."""
+async def _earlier_log(job: Job, artifacts: ArtifactStore, secret_key: bytes) -> list[bytes] | None:
+    """Return the lines that stood in the archive when the job was reopened; None when they are not there any more."""
     if not job.archived_seq:
         return []
-    log = await read_signed(job, paths.EVENTS, artifacts=artifacts, secret_key=secret_key)
+    try:
+        log = await read_signed(job, paths.EVENTS, artifacts=artifacts, secret_key=secret_key)
+    except (FileNotStoredError, ArtifactCorruptError):
+        return None
     return log.splitlines(keepends=True)[: job.archived_seq]
 
 

@@ -13,7 +13,8 @@ _log: Final = logging.getLogger(__name__)
 LEFT_SECONDS: Final = 3.0
 """After its end a job is its own worker's to settle."""
 AGAIN_SECONDS: Final = 60.0
-"""A job that cannot be settled for a reason of its own, a damaged archive for instance, is tried again then."""
+"""A job that cannot be settled for a reason of its own is tried again then."""
+BATCH: Final = 100
 
 
 class Settler:
@@ -39,7 +40,8 @@ class Settler:
         """
         now = self._clock()
         self._put_off = {job_id: until for job_id, until in self._put_off.items() if until > now}
-        for job_id in await jobs.unsettled(older_than_seconds=older_than_seconds):
+        most = BATCH + len(self._put_off)  # which are the oldest, and must not hide the others
+        for job_id in await jobs.unsettled(older_than_seconds=older_than_seconds, limit=most):
             if job_id in self._put_off:
                 continue
             try:

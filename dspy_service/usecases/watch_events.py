@@ -47,13 +47,17 @@ async def watch_events(
         StoreUnavailableError: the store was away for too long; likewise.
         ArtifactCorruptError: the archived log is not what was signed.
     """
-    story = _Story(job.job_id, after, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
+    story = _Story(job, after, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
     async for told in story.up_to(job.archived_seq):
         yield told
     async with aclosing(stream.watch(job.job_id, after=story.seq, quiet_seconds=quiet_seconds)) as news:
         async for events in news:
-            async for told in story.go_on(events):
-                yield told
+            if story.is_followed_by(events):
+                story.seq = events[-1].seq
+                yield events
+            else:
+                async for told in story.go_on(events):
+                    yield told
             if not events or tells_an_end(events[-1]):
                 async for told in story.look_again():
                     yield told
@@ -64,12 +68,17 @@ async def watch_events(
 class _Story:
     """How far one reader has come, and what it is told next."""
 
-    def __init__(self, job_id: str, seq: int, *, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> None:
+    def __init__(self, job: Job, seq: int, *, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> None:
         self.seq = seq
-        self._job_id = job_id
+        self._just_read: Job | None = job
+        self._job_id = job.job_id
         self._jobs = jobs
         self._artifacts = artifacts
         self._secret_key = secret_key
+
+    def is_followed_by(self, events: list[Event]) -> bool:
+        """Whether all of these are new and none is missing; nearly always."""
+        return bool(events) and events[0].seq == self.seq + 1 and events[-1].seq == self.seq + len(events)
 
     async def go_on(self, events: list[Event]) -> AsyncGenerator[Told, None]:
         """Tell what is new among ``events``, and before it what they leave out."""
@@ -96,6 +105,10 @@ class _Story:
 
     async def look_again(self) -> AsyncGenerator[Told, None]:
         """Tell what the record knows and the stream does not: what was archived, and that the job has ended."""
+        just_read, self._just_read = self._just_read, None
+        if just_read is not None and not just_read.status.is_terminal and just_read.last_seq == self.seq:
+            yield None  # a crowd that connects need not read the record once more
+            return
         try:
             job = await self._jobs.get(self._job_id)
         except StoreUnavailableError:

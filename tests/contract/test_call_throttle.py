@@ -207,6 +207,16 @@ class CallThrottleContract:
         assert a_minute_later == pytest.approx(61, abs=8)
         assert in_the_end.calls == 200
 
+    async def test_a_provider_that_refused_for_minutes_is_called_again_within_seconds(self, backend: Backend) -> None:
+        for _ in range(40):
+            await refused(backend, retry_after=1, calls_per_second=0)
+            await backend.pass_time(1.1)
+        provider = Provider(backend, NO_LIMITS)
+
+        served = await provider.serve(Caller("a1", 64), seconds=60, step_seconds=0.5)
+
+        assert served["a1"] == pytest.approx(5, abs=1)
+
     async def test_pressure_ends_when_nobody_was_refused_for_a_while(self, backend: Backend) -> None:
         await refused(backend, retry_after=1)
 

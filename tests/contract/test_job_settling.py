@@ -206,6 +206,7 @@ class OrphanContract:
             await backend.store.get(refused.job_id)
         _, created = await backend.store.create(with_dataset("datasets/b", key="k"))
         assert created
+        assert await backend.store.take_orphans(older_than_seconds=0) == ["datasets/a"]  # it was stored again
 
     async def test_the_dataset_of_a_refused_job_is_an_orphan_unless_another_names_it(self, backend: Backend) -> None:
         await backend.store.create(with_dataset("datasets/a", key="k"))

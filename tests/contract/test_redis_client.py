@@ -4,8 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
+from dspy_service.adapters.embedded_valkey import EmbeddedValkey
 from dspy_service.adapters.redis.client import RedisClient
+from dspy_service.domain.errors import StoreUnavailableError
+from tests.support.faults.proxy import TcpProxy
+
+RESETS = 100
 
 
 @pytest.fixture
@@ -44,3 +50,37 @@ async def test_a_time_limit_around_a_call_is_kept(client: RedisClient) -> None:
             heard.append(error)
 
     assert len(heard) == 20
+
+
+def test_connections_that_are_reset_are_a_store_that_is_away_on_uvloop_too(valkey_server: EmbeddedValkey) -> None:
+    """The API runs on uvloop, whose errors are others than asyncio's."""
+    errors: set[type[BaseException]] = set()
+    answers = 0
+
+    async def call(client: RedisClient) -> None:
+        nonlocal answers
+        while True:
+            try:
+                await client.command("PING")
+                answers += 1
+            except Exception as error:  # noqa: BLE001  # which ones come is the question
+                errors.add(type(error))
+
+    async def reset_again_and_again(way: TcpProxy) -> None:
+        client = RedisClient(way.url)
+        callers = [asyncio.create_task(call(client)) for _ in range(8)]
+        for _ in range(RESETS):
+            heard = answers
+            while answers == heard:  # noqa: ASYNC110  # the answers come to other tasks
+                await asyncio.sleep(0.001)
+            way.reset()
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        await client.aclose()
+
+    with TcpProxy(valkey_server.socket_path) as way, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(reset_again_and_again(way))
+
+    assert errors <= {StoreUnavailableError}
+    assert answers >= RESETS

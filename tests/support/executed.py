@@ -57,10 +57,12 @@ class ScriptedSupervisor:
         during: During | None = None,
         *,
         checkpoints: Sequence[Checkpoint] = (),
+        begins: bool = True,
     ) -> None:
         self.outcome = outcome
         self.during = during
         self.checkpoints = checkpoints
+        self.begins = begins
         self.rows: Sequence[Row] | None = None
         self.claims: list[Claim] = []
         self.cancelled = False
@@ -71,7 +73,8 @@ class ScriptedSupervisor:
         self.rows = rows
         self.claims.append(claim)
         try:
-            await jobs.advance(claim.job.job_id, fence=claim.fence)
+            if self.begins:
+                await jobs.advance(claim.job.job_id, fence=claim.fence)
             for best in self.checkpoints:
                 await keep_best(best)
             if self.during is not None:

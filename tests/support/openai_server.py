@@ -53,6 +53,8 @@ class Received:
     arrived_at: float = field(default_factory=time.monotonic)
     answered_at: float | None = None
     """Just before its answer was sent, if anybody was there to take it; None while it is open."""
+    reply: Reply | None = None
+    """What the script decided."""
 
     @property
     def authorization(self) -> str:
@@ -142,7 +144,7 @@ class OpenAIServer:
         try:
             while (request := await _read_request(reader)) is not None:
                 self.received.append(request)
-                reply = self.script(request.body)
+                reply = request.reply = self.script(request.body)
                 self.in_flight += 1
                 self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
                 try:

@@ -37,6 +37,13 @@ def descendants(pid: int) -> set[int]:
     """Return every process below ``pid``, as the kernel lists them now (Linux)."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text(encoding="ascii").split()):
+        for child in _children(task):
             found |= {child} | descendants(child)
     return found
+
+
+def _children(task: Path) -> list[int]:
+    try:
+        return [int(child) for child in task.read_text(encoding="ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):  # the thread has ended since it was listed
+        return []

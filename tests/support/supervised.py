@@ -33,6 +33,8 @@ class ScriptedDoor:
         self.asked = 0
         self.spent: str | None = None
         self.phases: list[Phase] = []
+        self.keeps_reserve: bool | None = None
+        """As it was opened; None: it was not."""
         self.told: list[str] = []
         """Commands in order: hold, go_on, drain <seconds>, close."""
         self.is_held = False
@@ -105,8 +107,11 @@ class Doors:
     def __init__(self, door: ModelDoor | None = None) -> None:
         self.door = door
 
-    async def open(self, _claim: Claim, **_tail: object) -> ModelDoor:
-        return self.door or ScriptedDoor()
+    async def open(self, _claim: Claim, *, keeps_reserve: bool, **_tail: object) -> ModelDoor:
+        door = self.door or ScriptedDoor()
+        if isinstance(door, ScriptedDoor):
+            door.keeps_reserve = keeps_reserve
+        return door
 
 
 class Kept:

@@ -30,7 +30,7 @@ def test_the_median_lies_in_its_interval_and_is_reproducible() -> None:
     assert median_interval(values) == (middle, low, high)
 
 
-@pytest.mark.parametrize("name", ["submit_latency", "compile_overhead", "job_list"])
+@pytest.mark.parametrize("name", ["submit_latency", "compile_overhead", "job_list", "resume", "cancel", "budget"])
 def test_a_benchmark_says_how_it_is_used(name: str) -> None:
     done = subprocess.run(  # noqa: S603  # our own module
         [sys.executable, "-m", f"benchmarks.{name}", "--help"],

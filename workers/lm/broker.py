@@ -58,6 +58,7 @@ class Broker:
         gate: Of the models' engines; None: one that only this broker knows.
         budget: What the job may spend; None: anything.
         shared: Answers of the tenant's earlier jobs; None: the job does not want them.
+        keeps_reserve: Whether the budget keeps something for the final evaluation.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class Broker:
         gate: Gate | None = None,
         budget: Budget | None = None,
         shared: SharedAnswers | None = None,
+        keeps_reserve: bool = True,
     ) -> None:
         self._models = models
         self._journal = journal
         self._meter = meter or Meter.of(models)
         self._gate = gate or Gate()
-        self._guard = BudgetGuard(budget, self._meter)
+        self._guard = BudgetGuard(budget, self._meter, keeps_reserve=keeps_reserve)
         self._answering = Answering(journal, self._meter, self._guard, shared=shared)
         self._flights: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()

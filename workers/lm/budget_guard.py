@@ -1,8 +1,8 @@
 """Keeps a job within its budget: asked before every call, so that what is spent beyond is at most what was in flight.
 
 Of calls nothing is spent beyond: those in flight are counted as if they were answered. What tokens and money a call
-will take is not known before its answer. Until the final evaluation begins, what the baseline's answers cost is kept
-for it: it asks the same rows again.
+will take is not known before its answer. What the final evaluation will need is kept until that begins; not so for an
+optimizer that has no program before its own end: all may be spent on getting there.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.model_errors import ModelErrorKind
 from dspy_service.domain.supervision import Phase
 from workers.lm.meter import Meter, Spending
+from workers.lm.reserve import Reserve
 
 _MEASURES: Final[Mapping[str, Callable[[Spending], float]]] = {
     "max_lm_calls": lambda spent: spent.calls,
@@ -40,13 +41,15 @@ class BudgetGuard:
     Args:
         budget: Of the job; None: no bound.
         meter: Of the job.
+        keeps_reserve: Whether something is kept for the final evaluation.
     """
 
-    def __init__(self, budget: Budget | None, meter: Meter) -> None:
+    def __init__(self, budget: Budget | None, meter: Meter, *, keeps_reserve: bool = True) -> None:
+        self._keeps_reserve = keeps_reserve
         self._meter = meter
         self._scopes = _scopes(budget, meter.roles)
         self._in_flight: Counter[str] = Counter()
-        self._reserves: dict[str, Spending] = {}
+        self._reserves: dict[str, Reserve] = {}
         self._reserved_keys: set[str] = set()
         self._phase: Phase | None = None
         self.spent: str | None = None
@@ -58,10 +61,13 @@ class BudgetGuard:
 
     def note_use(self, entry: JournalEntry) -> None:
         """Count what a baseline's answer costs, once, whoever paid for it: the final evaluation may have to."""
-        if self._phase != "baseline" or entry.origin == "refusal" or entry.key in self._reserved_keys:
+        if entry.origin == "refusal":
             return
-        self._reserved_keys.add(entry.key)
-        self._reserves.setdefault(entry.role, Spending()).add(entry)
+        if self._phase == "compile" and entry.role in self._reserves:
+            self._reserves[entry.role].compile_used(entry)
+        elif self._phase == "baseline" and entry.key not in self._reserved_keys:
+            self._reserved_keys.add(entry.key)
+            self._reserves.setdefault(entry.role, Reserve()).baseline_used(entry)
 
     @contextmanager
     def flight(self, role: str) -> Iterator[None]:
@@ -86,10 +92,10 @@ class BudgetGuard:
             names = ", ".join(sorted(spent.unpriced_models))
             return f"A call to {names} had no price, so that {scope.name}max_usd cannot be kept."
         spent.calls += sum(self._in_flight[role] for role in scope.roles)
-        kept = Spending.sum(self._reserves.get(role, Spending()) for role in scope.roles)
+        kept = Spending.sum(self._reserves[role].kept for role in scope.roles if role in self._reserves)
         for bound, measure in _MEASURES.items():
             limit = getattr(scope.bounds, bound)
-            reserve = 0 if self._phase == "final" else measure(kept)
+            reserve = measure(kept) if self._keeps_reserve and self._phase != "final" else 0
             if limit is not None and measure(spent) >= limit - reserve:
                 rest = f"; {round(reserve, 6)} of it is kept for the final evaluation" if reserve else ""
                 return f"The budget's {scope.name}{bound} of {limit} is spent{rest}."

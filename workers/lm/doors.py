@@ -49,12 +49,13 @@ class BrokerDoors:
         self._cache = cache
         self._throttle = throttle
 
-    async def open(self, claim: Claim, *, tail: JournalTail) -> Broker:
+    async def open(self, claim: Claim, *, tail: JournalTail, keeps_reserve: bool = True) -> Broker:
         """Return the broker of an attempt, with the journal of earlier ones; call it on the job's event loop.
 
         Args:
             claim: Whose fence every write to the journal names.
             tail: Where new answers are kept before the runner sees them.
+            keeps_reserve: Whether the budget keeps something for the final evaluation.
 
         Raises:
             ModelCallError: a model is unknown or has no key, or has no price and the budget names money.
@@ -77,7 +78,15 @@ class BrokerDoors:
         except BaseException:
             await _close(models)
             raise
-        return Broker(models, journal, meter=meter, gate=gate, budget=claim.spec.budget, shared=self._shared(claim))
+        return Broker(
+            models,
+            journal,
+            meter=meter,
+            gate=gate,
+            budget=claim.spec.budget,
+            shared=self._shared(claim),
+            keeps_reserve=keeps_reserve,
+        )
 
     def _shared(self, claim: Claim) -> SharedAnswers | None:
         if self._cache is None or not claim.spec.cache:

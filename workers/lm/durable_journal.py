@@ -106,7 +106,11 @@ class DurableJournal:
         if found is None:
             return None
         place, text = found
-        entry = JournalEntry.parse(text)
+        try:
+            entry = JournalEntry.parse(text)
+        except ValueError:
+            _log.exception("An answer of job %s cannot be read back.", self._claim.job.job_id)
+            return None  # the temporary file was damaged: one call more is better than no answer
         if place >= self._earlier_end:
             return Found(entry)
         is_first = place not in self._used
@@ -140,9 +144,12 @@ class DurableJournal:
         self._kept.close()
 
     def _on_kept(self, answers: Sequence[NewAnswer], end: int) -> None:
+        self._segments.add([answer.text for answer in answers], end=end)  # first: it is the one that must not fail
         for answer in answers:
-            self._kept.add(answer.key, answer.text)
-        self._segments.add([answer.text for answer in answers], end=end)
+            try:
+                self._kept.add(answer.key, answer.text)
+            except OSError as error:
+                _log.warning("An answer of job %s is not at hand again: %s", self._claim.job.job_id, error)
 
     def _on_lost(self) -> None:
         _log.warning("The journal of job %s is another worker's now.", self._claim.job.job_id)

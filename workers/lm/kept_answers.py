@@ -37,7 +37,11 @@ class KeptAnswers:
         return self._left >= len(text) + _INDEX_BYTES
 
     def add(self, key: str, text: bytes) -> bool:
-        """Keep a text unless its key has one, room or no room; False when it has."""
+        """Keep a text unless its key has one, room or no room; False when it has.
+
+        Raises:
+            OSError: the disk is full; nothing was kept.
+        """
         digest = bytes.fromhex(key)
         if digest in self._places:
             return False
@@ -55,7 +59,7 @@ class KeptAnswers:
         if place is None:
             return None
         self._file.seek(place)
-        (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
+        (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size).ljust(_LENGTH.size, b"\0"))
         return place, self._file.read(length)
 
     def close(self) -> None:

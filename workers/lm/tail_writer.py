@@ -86,12 +86,12 @@ class TailWriter:
         texts = [waiting.answer.text.decode() for waiting in batch]
         try:
             number = await patiently(lambda: self._tail.add_answers(self._job_id, fence=self._fence, answers=texts))
+            self._on_kept([waiting.answer for waiting in batch], number)
         except LeaseLostError:
             raise
         except Exception as error:  # noqa: BLE001  # whoever waits for these answers tells the runner
             _fail(batch, error)
             return
-        self._on_kept([waiting.answer for waiting in batch], number)
         for waiting in batch:
             if not waiting.kept.done():  # cancelled: its door was closed meanwhile
                 waiting.kept.set_result(None)

@@ -64,12 +64,14 @@ class ModelDoor(Protocol):
 class ModelDoors(Protocol):
     """Opens the door of an attempt."""
 
-    async def open(self, claim: Claim, *, tail: JournalTail) -> ModelDoor:
+    async def open(self, claim: Claim, *, tail: JournalTail, keeps_reserve: bool) -> ModelDoor:
         """Return the models of a job with the journal of its earlier attempts; call it on the job's event loop.
 
         Args:
             claim: Whose fence every write to the journal names.
             tail: Where new answers are kept before the runner sees them.
+            keeps_reserve: Whether the budget keeps something for the final evaluation: not for an optimizer that has no
+                program before its own end.
 
         Raises:
             ModelCallError: a model is unknown or has no key, or none has a price and the budget names money.

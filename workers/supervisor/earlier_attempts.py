@@ -13,7 +13,7 @@ _PAGE_EVENTS: Final = 500
 _MOST_PAGES: Final = 10  # the baseline is measured first; only a metric that logs a lot pushes its event further back
 
 
-async def time_budget(claim: Claim, events: EventLog, *, job_seconds: float) -> TimeBudget:
+async def time_budget(claim: Claim, events: EventLog, *, job_seconds: float, keeps_reserve: bool = True) -> TimeBudget:
     """Return the time budget of an attempt.
 
     Raises:
@@ -28,6 +28,7 @@ async def time_budget(claim: Claim, events: EventLog, *, job_seconds: float) -> 
         max_seconds=max_seconds,
         spent_seconds=job.active_seconds,
         reserve_seconds=await _baseline_seconds(job.job_id, events) if is_again else 0.0,
+        keeps_reserve=keeps_reserve,
     )
 
 

@@ -72,7 +72,10 @@ class JobSupervisor:
     ) -> RunReport | Interrupted:
         """See Supervisor."""
         try:
-            door = await unless_halted(self._doors.open(claim, tail=jobs), reins)
+            keeps_best = self._catalogue.optimizer(claim.spec.optimizer_name).keeps_best
+            door = await unless_halted(self._doors.open(claim, tail=jobs, keeps_reserve=keeps_best), reins)
+        except UnsupportedRequestError as error:  # the operator's registry is not what accepted it
+            return RunReport.failed("unsupported_request", str(error))
         except ModelCallError as error:
             return RunReport.failed("model_error", str(error))
         if isinstance(door, Halt):
@@ -90,11 +93,11 @@ class JobSupervisor:
                 ),
                 limits=limits,
                 reins=reins,
-                time=await time_budget(claim, jobs, job_seconds=limits.job_seconds),
+                time=await time_budget(claim, jobs, job_seconds=limits.job_seconds, keeps_reserve=keeps_best),
                 budget=claim.spec.budget,
             )
             return await self._see_through(attempt, opening)
-        except (UnsupportedRequestError, ProtocolError) as error:  # the operator's registry is not what accepted it
+        except (UnsupportedRequestError, ProtocolError) as error:  # as above, of the module
             return RunReport.failed("unsupported_request", str(error), usage=door.usage())
         finally:
             await door.aclose()

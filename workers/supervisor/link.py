@@ -1,6 +1,8 @@
 """The supervisor's end of a runner's socket: frames in, bytes out, and nothing that can grow without bound."""
 
 import asyncio
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
@@ -10,6 +12,7 @@ from dspy_service.domain.frames import Frame, FrameReader
 from workers.supervisor.plain_data import MAX_VALUES
 
 _WRITE_BUFFER_BYTES: Final = 4 << 20
+_READ_BYTES: Final = 256 << 10
 
 
 class RunnerLink(asyncio.Protocol):
@@ -102,11 +105,22 @@ class RunnerLink(asyncio.Protocol):
         self._writable.set()
         self.look_again()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # a reset is an end like any other
-        """See asyncio.Protocol."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol; a reset is an end like any other."""
         self._writable.set()
+        if exc is not None:
+            self._read_rest()
         self._hand_on()
         self._end(None)
+
+    def _read_rest(self) -> None:
+        """Read what the runner said before it went away: asyncio gives up both ways when an answer finds nobody."""
+        if self._transport is None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while data := os.read(descriptor, _READ_BYTES):
+                self.data_received(data)
 
     def _hand_on(self) -> None:
         """Hand on frames while their answers find room: a thousand small questions fit into one read."""

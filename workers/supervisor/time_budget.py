@@ -1,6 +1,7 @@
 """Compares an attempt's running time with what the operator allows and what the job's budget leaves."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from workers.supervisor.clock import RunningClock
 from workers.supervisor.ending import Ending, limit_ending, time_limit_ending
 
 LOOK_SECONDS: Final = 0.1
+_SHORTEST_LOOK_SECONDS: Final = 0.001  # a clock that stands still must not make us spin
 _RESERVE_SHARE: Final = 1.25  # of the baseline: prompts with demonstrations take longer
 _UNWINDING_SECONDS: Final = 1.0
 """Between the word to stop and the final evaluation, and for the files after it."""
@@ -23,6 +25,7 @@ class TimeBudget:
         max_seconds: The user's budget over all attempts; None: no bound.
         spent_seconds: Running time of earlier attempts.
         reserve_seconds: What an earlier attempt needed for the baseline; the model calls of this one's may be replayed.
+        keeps_reserve: Whether the final evaluation is reserved; without, all time may be spent on getting a program.
     """
 
     def __init__(
@@ -33,12 +36,14 @@ class TimeBudget:
         max_seconds: float | None = None,
         spent_seconds: float = 0.0,
         reserve_seconds: float = 0.0,
+        keeps_reserve: bool = True,
     ) -> None:
         self.clock = clock
         self._job_seconds = job_seconds
         self._max_seconds = max_seconds
         self._spent_seconds = spent_seconds
         self._reserve_seconds = reserve_seconds
+        self._keeps_reserve = keeps_reserve
         self._phase: Phase | None = None
         self._phase_began = 0.0
         self.is_spent = False
@@ -56,7 +61,14 @@ class TimeBudget:
             ending = self.look(stop)
             if ending is not None:
                 return ending
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self.next_look_seconds)
+
+    @property
+    def next_look_seconds(self) -> float:
+        """How long nothing can happen: a limit that is near is met to the moment, so that no call begins beyond it."""
+        own = math.inf if self._max_seconds is None else self._max_seconds - self._spent_seconds
+        left = min(self._job_seconds, own) - self.clock.seconds
+        return max(_SHORTEST_LOOK_SECONDS, min(LOOK_SECONDS, left))
 
     def look(self, stop: Callable[[], None]) -> Ending | None:
         """Do the same for this moment; None: there is time left."""
@@ -69,8 +81,13 @@ class TimeBudget:
             self.is_spent = True
             message = f"The job's budget of {self._max_seconds:g} s of running time is used up."
             return limit_ending("budget_exhausted", message, reason="budget_exhausted")
-        reserve_seconds = _RESERVE_SHARE * self._reserve_seconds + _UNWINDING_SECONDS
-        if left <= reserve_seconds and self._phase == "compile" and not self.is_spent:
+        may_stop = self._keeps_reserve and self._phase == "compile" and not self.is_spent
+        if may_stop and left <= self._needed_seconds:
             self.is_spent = True
             stop()
         return None
+
+    @property
+    def _needed_seconds(self) -> float:
+        """What must be left when the final evaluation begins."""
+        return _RESERVE_SHARE * self._reserve_seconds + _UNWINDING_SECONDS

@@ -24,7 +24,7 @@ class MemoryJobRecords(MemoryPart):
             if new.job_id not in self._records:
                 self._check_dataset(new, now)
                 self._check_quota(new)
-        except (IdempotencyKeyReusedError, QuotaExceededError):
+        except (IdempotencyKeyReusedError, QuotaExceededError, StoreUnavailableError):
             self._leave_orphan(new.dataset_path)
             raise
         if new.job_id not in self._records:

@@ -26,7 +26,7 @@ _DOUBLING_SECONDS = 30.0
 _FREE_PACE_SECONDS = 150.0
 _BURST_SHARE = 30
 _FLOW_SECONDS = 10.0
-_SLOWEST_PER_SECOND = 0.1
+_SLOWEST_PER_SECOND = 0.1  # however often a provider refuses
 _LONGEST_STREAK = 6  # 2**6 seconds
 
 
@@ -164,8 +164,9 @@ class MemoryCallThrottle:
         asked = retry_after_seconds
         if state.now - call_seconds > state.refused_at:
             before = state.pace()
-            measured = max(state.flow / _FLOW_SECONDS, calls_per_second, _SLOWEST_PER_SECOND)
-            state.peak = measured if before is None else min(before, max(measured, before / 2))
+            measured = max(state.flow / _FLOW_SECONDS, calls_per_second)
+            cut = measured if before is None else min(before, max(measured, before / 2))
+            state.peak = max(_SLOWEST_PER_SECOND, cut)
             again = state.now - state.quiet_until < _HALF_PACE_SECONDS
             state.streak = min(_LONGEST_STREAK, state.streak + 1) if again else 0
             state.buckets.pop("paced", None)

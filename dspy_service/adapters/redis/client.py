@@ -68,7 +68,7 @@ def connection_pool(url: str) -> redis.BlockingConnectionPool:
     # A silent server is not: a second wait would break the deadline.
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3, supported_errors=(exceptions.ConnectionError,))
     try:
-        return redis.BlockingConnectionPool.from_url(
+        pool = redis.BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
             timeout=_SOCKET_SECONDS,
@@ -85,6 +85,23 @@ def connection_pool(url: str) -> redis.BlockingConnectionPool:
             "the same with rediss:// for TLS, or unix:///path/to/socket."
         )
         raise ConfigurationError(message) from error
+    pool.connection_class = type("Connection", (_OnUvloop, pool.connection_class), {})
+    return pool
+
+
+class _OnUvloop:
+    """Mixed into redis-py's connections: a write to one that was reset is an error that is tried again.
+
+    asyncio says ConnectionError there, as redis-py expects. uvloop, which the API runs on, says RuntimeError.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002  # redis-py's own signature
+        try:
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]  # of the class beside it
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            raise exceptions.ConnectionError(str(error)) from error
 
 
 @asynccontextmanager

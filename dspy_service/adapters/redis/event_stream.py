@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dspy_service.ports import EventStream
 
 _PAGE = 250  # events: a few milliseconds of parsing, in which no other request is answered
+_FIRST_PAGE = 8
+_PAGE_BYTES = 64 * 1024  # that a reader who catches up may hold: events can be large, and readers many
 _LOGS = 100  # logs that one command asks
 _POLL_SECONDS = 1.0
 _PING_SECONDS = 5.0
@@ -50,27 +52,35 @@ class RedisEventStream:
         self._news = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._poll_at = 0.0
 
     async def watch(self, job_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[Event], None]:
         """Yield what there is, then what comes; see the port."""
         feed = self._join(job_id)
         try:
-            position = after
+            position, count = after, _FIRST_PAGE
             while not feed.reaches_back_to(position) and not self._is_closed:
-                page = await self._page(job_id, position)
+                page = await self._page(job_id, position, count)
+                is_last = len(page) < count
                 if page:
                     position = page[-1].seq
+                    is_small = sum(len(event.json_line) for event in page) < _PAGE_BYTES
+                    count = min(2 * count, _PAGE) if is_small else max(count // 2, 1)
                     yield page
-                if len(page) < _PAGE:
+                if is_last:
                     position = await self._arrive(feed, position)
-            yield []
+            clock = asyncio.get_running_loop().time
+            quiet_until = 0.0
             while not feed.is_closed:
                 news = feed.since(position)
                 if news:
                     position = news[-1].seq
                     yield news
-                elif not await feed.change(quiet_seconds):
+                elif clock() >= quiet_until:
                     yield []
+                    quiet_until = clock() + quiet_seconds
+                else:
+                    await feed.change()
         finally:
             self._leave(feed)
 
@@ -110,9 +120,9 @@ class RedisEventStream:
             await self._read([feed])
         return position if feed.reaches_back_to(position) else feed.first_missing
 
-    async def _page(self, job_id: str, after: int) -> list[Event]:
+    async def _page(self, job_id: str, after: int, count: int) -> list[Event]:
         async with self._reading:
-            entries = await self._client.command("XRANGE", log_key(job_id), f"{after + 1}-0", "+", "COUNT", _PAGE)
+            entries = await self._client.command("XRANGE", log_key(job_id), f"{after + 1}-0", "+", "COUNT", count)
         return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
     async def _read(self, feeds: Iterable[EventFeed]) -> None:
@@ -148,18 +158,21 @@ class RedisEventStream:
                 if clock() - heard_at > self._patience_seconds:
                     self._send_away(errors.exceptions[0])
                     heard_at = clock()
+                self._wake_all()
                 await asyncio.sleep(_RETRY_SECONDS)
             except* Exception as errors:  # noqa: BLE001  # a task's outermost frame: nobody else tells the readers
                 _log.exception("The events of all jobs could not be read.")
                 self._send_away(errors.exceptions[0])
 
     async def _read_news(self) -> None:
-        """Wait for news and read them; once a second, look at every log."""
+        """Wait for news and read them; once a second, news or not, look at every log."""
         try:
-            async with asyncio.timeout(_POLL_SECONDS):
+            async with asyncio.timeout_at(self._poll_at):
                 await self._news.wait()
         except TimeoutError:
+            self._poll_at = asyncio.get_running_loop().time() + _POLL_SECONDS
             self._marked.update(self._feeds)
+            self._wake_all()
         feeds = [self._feeds[job_id] for job_id in self._marked & self._feeds.keys()]
         self._news.clear()
         self._marked.clear()
@@ -196,6 +209,11 @@ class RedisEventStream:
             yield pubsub
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+
+    def _wake_all(self) -> None:
+        """Let readers see how long nothing came."""
+        for feed in self._feeds.values():
+            feed.wake()
 
     def _send_away(self, error: BaseException) -> None:
         feeds, self._feeds = self._feeds, {}

@@ -31,8 +31,9 @@ class RedisJobEnds(RedisPart):
         return job_from_pairs(rest[0])
 
     async def reap(self, *, lease_seconds: float, max_losses: int, limit: int = 100) -> list[Job]:
-        """End every lease that has expired."""
-        args = (to_micros(lease_seconds), max_losses, limit)
+        """End every lease that has expired, unless the store stands still before it gets this."""
+        seconds, micros = await self._client.command("TIME")
+        args = (to_micros(lease_seconds), max_losses, limit, seconds * 1_000_000 + micros)
         return [job_from_pairs(pairs) for pairs in await self._client.run("reap", keys=[LEASES], args=args)]
 
     async def unsettled(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:

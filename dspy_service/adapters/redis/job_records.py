@@ -1,7 +1,10 @@
 """The job records on Redis: submits, claims, and what the holder of a claim writes."""
 
+import asyncio
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from dspy_service.adapters.job_record import IDEMPOTENCY_SECONDS, to_json
 from dspy_service.adapters.redis.key_names import PIN, idempotency_key, job_key, spec_key
@@ -23,6 +26,8 @@ from dspy_service.domain.errors import (
 )
 from dspy_service.domain.job import SCHEMA_VERSION, BestSoFar, Claim, Job, JobStatus, NewJob, Outcome, Wish
 from dspy_service.domain.spec import JobSpec
+
+_AGAIN_SECONDS = 0.5  # the client itself has tried for some seconds
 
 
 class RedisJobRecords(RedisPart):
@@ -66,10 +71,8 @@ class RedisJobRecords(RedisPart):
     ) -> Claim | None:
         """Take a pending job, or return None."""
         epoch = secrets.token_hex(8)
-        lease = (owner, to_micros(lease_seconds), sandbox_level, epoch)
-        kind, *rest = await self._client.run(
-            "claim", keys=[job_key(job_id)], args=(job_id, SCHEMA_VERSION, *lease, tenant_running_jobs)
-        )
+        args = (job_id, SCHEMA_VERSION, owner, to_micros(lease_seconds), sandbox_level, epoch, tenant_running_jobs)
+        kind, *rest = await self._claim(job_id, args, seconds=lease_seconds)
         if kind == "newer":
             require_known_version(f"job {job_id}", int(rest[0]))
         if kind != "claimed":
@@ -77,6 +80,20 @@ class RedisJobRecords(RedisPart):
         claim = Claim(job=job_from_pairs(rest[0]), spec=JobSpec.model_validate_json(rest[1]))
         self._remember(job_id, claim.fence, epoch)
         return claim
+
+    async def _claim(self, job_id: str, args: Sequence[str | int], *, seconds: float) -> list[Any]:
+        """Ask again for so long: an answer that was lost may have been a yes, and then nobody else may have the job."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        while True:
+            try:
+                answer: list[Any] = await self._client.run("claim", keys=[job_key(job_id)], args=args)
+            except StoreUnavailableError:
+                if clock() + _AGAIN_SECONDS >= until:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return answer
 
     async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
         """Extend the lease and read the wish."""

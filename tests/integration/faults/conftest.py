@@ -5,37 +5,28 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.integration.faults.stage import Stage, stage
-from tests.support.faults import stage as stages
+from tests.support.faults.stage import Stage, stage
 from tests.support.platforms import short_folder
 
 
 @pytest.fixture
 async def faults() -> AsyncIterator[Stage]:
-    """A store, a provider that takes 0.1 s for an answer, and no worker yet."""
+    """A store, a provider that takes 0.06 s for an answer, and no worker yet."""
+    with short_folder() as folder:
+        async with stage(folder, call_seconds=0.06) as opened:
+            yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_stage() -> AsyncIterator[Stage]:
+    """Of a whole file, whose tests are marked ``on_crew``."""
     with short_folder() as folder:
         async with stage(folder) as opened:
             yield opened
 
 
-@pytest.fixture
-async def lone_stage() -> AsyncIterator[stages.Stage]:
-    """A store, a provider that takes 0.03 s for an answer, and no worker yet."""
-    with short_folder() as folder:
-        async with stages.stage(folder, call_seconds=0.03) as opened:
-            yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_stage() -> AsyncIterator[stages.Stage]:
-    """Of a whole file, whose tests say ``pytest.mark.asyncio(loop_scope="module")``."""
-    with short_folder() as folder:
-        async with stages.stage(folder) as opened:
-            yield opened
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def crew(shared_stage: stages.Stage) -> stages.Stage:
+async def crew(shared_stage: Stage) -> Stage:
     """The file's stage with two workers that live, whatever the test before has done to them."""
     await shared_stage.reset(call_seconds=0.03)
     await shared_stage.crew(2)

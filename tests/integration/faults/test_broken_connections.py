@@ -8,12 +8,12 @@ import redis.asyncio as redis
 from dspy_service.adapters.redis import key_names
 from dspy_service.domain.job import JobStatus, Wish
 from tests.support.faults.lifetimes import Lifetime, survivors
-from tests.support.faults.platform_marks import on_linux
+from tests.support.faults.platform_marks import on_crew, on_linux
 from tests.support.faults.proxy import Catch, Moment
 from tests.support.faults.stage import LEASE_SECONDS, Stage
 from tests.support.processes import state_of, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), on_linux]
+pytestmark = [pytest.mark.slow, on_crew, on_linux]
 
 THREADS = 4
 SMALL = {"optimizer_kwargs": {"num_candidate_programs": 1, "max_bootstrapped_demos": 1, "num_threads": 4}}

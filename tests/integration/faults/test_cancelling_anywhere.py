@@ -9,14 +9,14 @@ import pytest
 from dspy_service.domain.errors import JobStateError
 from dspy_service.domain.job import Job, JobStatus, Wish
 from tests.support.faults.lifetimes import survivors
-from tests.support.faults.platform_marks import on_linux
+from tests.support.faults.platform_marks import on_crew, on_linux
 from tests.support.faults.proxy import Moment
 from tests.support.faults.stage import Stage, slow_learner
 from tests.support.openai_server import Script
 from tests.support.processes import wait_until
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), on_linux]
+pytestmark = [pytest.mark.slow, on_crew, on_linux]
 
 DEAD_SECONDS = 10.0
 SMALL = {"optimizer_kwargs": {"num_candidate_programs": 1, "max_bootstrapped_demos": 1, "num_threads": 4}}

@@ -1,7 +1,6 @@
 """Case 8: the store's disk or its memory is full."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -19,10 +18,10 @@ FULL = {"disk": ("fill_disk", "empty_disk"), "memory": ("fill_memory", "empty_me
 
 
 @pytest.fixture
-async def served(lone_stage: Stage) -> AsyncIterator[tuple[Stage, Started]]:
+async def served(faults: Stage) -> tuple[Stage, Started]:
     """A stage with an API and one worker."""
-    api, _ = await asyncio.gather(lone_stage.api(ALLOWED_BASE_URLS=lone_stage.provider.base_url), lone_stage.worker())
-    yield lone_stage, api
+    api, _ = await asyncio.gather(faults.api(ALLOWED_BASE_URLS=faults.provider.base_url), faults.worker())
+    return faults, api
 
 
 @pytest.mark.parametrize("what", FULL)

@@ -7,13 +7,13 @@ import pytest
 
 from dspy_service.domain.job import JobStatus
 from tests.support.faults.lifetimes import survivors
-from tests.support.faults.platform_marks import on_linux
+from tests.support.faults.platform_marks import on_crew, on_linux
 from tests.support.faults.proxy import Moment
 from tests.support.faults.stage import LEASE_SECONDS, Stage
 from tests.support.faults.worker_process import WorkerProcess
 from tests.support.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), on_linux]
+pytestmark = [pytest.mark.slow, on_crew, on_linux]
 
 RECLAIM_SECONDS = LEASE_SECONDS + 4
 SMALL = {"optimizer_kwargs": {"num_candidate_programs": 1, "max_bootstrapped_demos": 1, "num_threads": 4}}

@@ -4,6 +4,8 @@ The restored copy of an append-only file stands in for a failover to a replica t
 are a store that has forgotten the last seconds.
 """
 
+import signal
+
 import pytest
 import redis.asyncio as redis
 
@@ -20,42 +22,42 @@ THREADS = 4
 
 
 async def test_a_claim_that_the_store_has_forgotten_writes_nothing_though_its_fence_is_given_again(
-    lone_stage: Stage,
+    faults: Stage,
 ) -> None:
-    first = await lone_stage.worker(STANDBY="false")
-    first.send(first_stop := _STOP)
-    job_id = await lone_stage.submit()
-    lone_stage.store.remember()
-    first.send(_CONTINUE)
-    assert first_stop
-    await lone_stage.until_calls(20)
-    forgotten = await lone_stage.job(job_id)
-    runners = first.runners()
+    job_id = await faults.submit()
+    faults.store.remember()
+    first = await faults.worker(STANDBY="false")
+    await faults.until_calls(20)
+    forgotten, frozen, runners = await faults.job(job_id), first.family(), first.runners()
 
-    lone_stage.store.go_back()
-    await lone_stage.worker()
-    wait_until(lambda: not survivors(runners), seconds=2 * LEASE_SECONDS + 3)
-    job = await lone_stage.until_ended(job_id)
+    first.send(signal.SIGSTOP, frozen)
+    faults.store.go_back()
+    second = await faults.worker()
+    again = await faults.until(job_id, lambda job: second.holds(job.owner))
+    first.send(signal.SIGCONT, frozen)
+    wait_until(lambda: not survivors(runners), seconds=5)
+    job = await faults.until_ended(job_id)
 
-    assert (forgotten.attempt, forgotten.fence) == (1, 1)
-    assert (job.status, job.attempt, job.fence, job.losses) == (JobStatus.SUCCESS, 1, 1, 0)
-    assert lone_stage.repeated_calls() <= len(lone_stage.provider.received)
-    assert await lone_stage.violations() == []
+    assert (forgotten.attempt, forgotten.fence) == (again.attempt, again.fence) == (1, 1)
+    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 1, 0)
+    assert second.holds(job.owner)
+    assert faults.repeated_calls() <= THREADS
+    assert await faults.violations() == []
 
 
-async def test_a_store_that_was_emptied_ends_the_attempt_and_takes_new_jobs(lone_stage: Stage) -> None:
-    worker = await lone_stage.worker(STANDBY="false")
-    job_id = await lone_stage.submit()
-    await lone_stage.until_calls(20)
+async def test_a_store_that_was_emptied_ends_the_attempt_and_takes_new_jobs(faults: Stage) -> None:
+    worker = await faults.worker(STANDBY="false")
+    job_id = await faults.submit()
+    await faults.until_calls(20)
     runners = worker.runners()
 
-    async with redis.Redis.from_url(lone_stage.store.url) as raw:
+    async with redis.Redis.from_url(faults.store.url) as raw:
         await raw.flushall()
     wait_until(lambda: not survivors(runners), seconds=LEASE_SECONDS)
-    lone_stage.submitted.clear()
-    job = await lone_stage.until_ended(await lone_stage.submit(optimizer_name="labeled_few_shot", optimizer_kwargs={}))
+    faults.submitted.clear()
+    job = await faults.until_ended(await faults.submit(optimizer_name="labeled_few_shot", optimizer_kwargs={}))
 
     with pytest.raises(JobNotFoundError):
-        await lone_stage.jobs.get(job_id)
+        await faults.jobs.get(job_id)
     assert job.status is JobStatus.SUCCESS
-    assert await lone_stage.violations() == []
+    assert await faults.violations() == []

@@ -3,58 +3,58 @@
 import pytest
 
 from dspy_service.domain.job import JobStatus
-from tests.integration.faults.stage import LEASE_SECONDS, ON_LINUX, Stage
-from tests.support.processes import is_alive, state_of, wait_until
+from tests.support.faults.lifetimes import survivors
+from tests.support.faults.platform_marks import on_crew, on_linux
+from tests.support.faults.stage import LEASE_SECONDS, Stage
+from tests.support.processes import state_of, wait_until
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not ON_LINUX, reason="reads /proc to see which processes are whose"),
-]
-
-
-async def test_a_job_outlives_a_restart_of_the_store(faults: Stage) -> None:
-    await faults.worker()
-    job_id = await faults.submit()
-    await faults.until_calls(30)
-
-    faults.kill_store()
-    faults.revive_store()
-    job = await faults.until_ended(job_id)
-
-    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 1, 0)
-    assert faults.repeated_calls() == 0
-    await faults.check_history(job_id)
+pytestmark = [pytest.mark.slow, on_linux]
 
 
-async def test_a_job_stands_still_before_its_lease_can_end_and_goes_on_afterwards(faults: Stage) -> None:
-    worker = await faults.worker()
-    job_id = await faults.submit()
-    await faults.until_calls(30)
+@on_crew
+async def test_a_job_outlives_a_restart_of_the_store(crew: Stage) -> None:
+    job_id = await crew.submit()
+    await crew.until_calls(30)
 
-    faults.kill_store()
-    wait_until(lambda: any(state_of(pid) == "T" for pid in worker.runners()), seconds=LEASE_SECONDS + 2)
-    faults.revive_store()
-    job = await faults.until_ended(job_id)
+    crew.store.kill()
+    crew.store.restart()
+    job = await crew.until_ended(job_id)
 
     assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 1, 0)
-    assert faults.repeated_calls() == 0
-    await faults.check_history(job_id)
+    assert crew.repeated_calls() == 0
+    assert await crew.violations() == []
 
 
-async def test_a_job_that_was_given_up_while_the_store_was_away_is_no_loss(faults: Stage) -> None:
-    worker = await faults.worker(STANDBY="false")
-    job_id = await faults.submit()
-    await faults.until_calls(30)
-    runners = worker.runners()
+@on_crew
+async def test_a_job_stands_still_before_its_lease_can_end_and_goes_on_afterwards(crew: Stage) -> None:
+    job_id = await crew.submit()
+    await crew.until_calls(30)
+    worker = await crew.holder(job_id)
 
-    faults.kill_store()
-    wait_until(lambda: not any(map(is_alive, runners)), seconds=2 * LEASE_SECONDS + 3)
-    faults.revive_store()
-    job = await faults.until_ended(job_id)
+    crew.store.kill()
+    wait_until(lambda: any(state_of(runner.pid) == "T" for runner in worker.runners()), seconds=LEASE_SECONDS + 2)
+    crew.store.restart()
+    job = await crew.until_ended(job_id)
+
+    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 1, 0)
+    assert crew.repeated_calls() == 0
+    assert await crew.violations() == []
+
+
+@on_crew
+async def test_a_job_that_was_given_up_while_the_store_was_away_is_no_loss(crew: Stage) -> None:
+    job_id = await crew.submit()
+    await crew.until_calls(30)
+    runners = (await crew.holder(job_id)).runners()
+
+    crew.store.kill()
+    wait_until(lambda: not survivors(runners), seconds=2 * LEASE_SECONDS + 3)
+    crew.store.restart()
+    job = await crew.until_ended(job_id)
 
     assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 2, 0)
-    assert faults.repeated_calls() <= 4
-    await faults.check_history(job_id)
+    assert crew.repeated_calls() <= 4
+    assert await crew.violations() == []
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -64,8 +64,8 @@ async def test_a_worker_takes_jobs_after_restarts_of_the_store(faults: Stage, sl
     await faults.until_calls(10)
 
     for _ in range(3):
-        faults.kill_store()
-        faults.revive_store()
+        faults.store.kill()
+        faults.store.restart()
         await faults.until(busy, lambda _job: True)
     later = [await faults.submit(optimizer_name="labeled_few_shot", optimizer_kwargs={}) for _ in range(3)]
     ended = [await faults.until_ended(job_id) for job_id in (busy, *later)]

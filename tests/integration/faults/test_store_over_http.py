@@ -3,7 +3,6 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import httpx
@@ -25,12 +24,12 @@ SMALL = {"optimizer_kwargs": {"num_candidate_programs": 1, "max_bootstrapped_dem
 
 
 @pytest.fixture
-async def served(lone_stage: Stage) -> AsyncIterator[tuple[Stage, Started]]:
+async def served(faults: Stage) -> tuple[Stage, Started]:
     """A stage with an API and one worker."""
     api, _ = await asyncio.gather(
-        lone_stage.api(ALLOWED_BASE_URLS=lone_stage.provider.base_url), lone_stage.worker(through=lone_stage.proxy())
+        faults.api(ALLOWED_BASE_URLS=faults.provider.base_url), faults.worker(through=faults.proxy())
     )
-    yield lone_stage, api
+    return faults, api
 
 
 async def test_no_submit_that_was_acknowledged_is_lost_while_the_store_restarts(served: tuple[Stage, Started]) -> None:
@@ -48,7 +47,10 @@ async def test_no_submit_that_was_acknowledged_is_lost_while_the_store_restarts(
                 return
             assert "retry-after" in answer.headers
 
-    async with httpx.AsyncClient(base_url=api.base_url, trust_env=False, timeout=30) as http, asyncio.TaskGroup() as all_:
+    async with (
+        httpx.AsyncClient(base_url=api.base_url, trust_env=False, timeout=30) as http,
+        asyncio.TaskGroup() as all_,
+    ):
         for number in range(4):
             all_.create_task(submit(number, http))
         stage.store.kill()

@@ -18,7 +18,7 @@ from tests.support.faults.stage import Stage
 pytestmark = [pytest.mark.slow, on_linux]
 
 HOUR = 3600
-SITE = '''
+SITE = """
 import datetime, time
 
 OFF = {seconds}
@@ -38,23 +38,23 @@ class datetime_off(_datetime):
 
 
 datetime.datetime = datetime_off
-'''
+"""
 
 
-async def test_no_job_runs_twice_and_none_is_lost_among_workers_hours_apart(lone_stage: Stage) -> None:
+async def test_no_job_runs_twice_and_none_is_lost_among_workers_hours_apart(faults: Stage) -> None:
     workers = await asyncio.gather(
-        lone_stage.worker(),
-        *(lone_stage.worker(PYTHONPATH=str(site(lone_stage.folder, hours))) for hours in (2, -2)),
+        faults.worker(),
+        *(faults.worker(python_path=str(site(faults.folder, hours))) for hours in (2, -2)),
     )
-    job_ids = [await lone_stage.submit(seed=seed) for seed in range(1, 7)]
+    job_ids = [await faults.submit(seed=seed) for seed in range(1, 7)]
 
-    started = [await lone_stage.until(job_id, lambda job: job.attempt > 0) for job_id in job_ids]
-    jobs = [await lone_stage.until_ended(job_id) for job_id in job_ids]
+    started = [await faults.until(job_id, lambda job: job.attempt > 0) for job_id in job_ids]
+    jobs = [await faults.until_ended(job_id) for job_id in job_ids]
 
     owners = {worker.pid for worker in workers for job in started if worker.holds(job.owner)}
     assert owners == {worker.pid for worker in workers}
     assert {(job.status, job.attempt, job.losses) for job in jobs} == {(JobStatus.SUCCESS, 1, 0)}
-    assert await lone_stage.violations() == []
+    assert await faults.violations() == []
 
 
 def site(folder: Path, hours: int) -> Path:

@@ -1,6 +1,7 @@
 """A TCP proxy in front of the store that breaks connections as networks do, or at one exact step of a client."""
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import struct
@@ -167,7 +168,8 @@ class _Connection:
     def reset(self) -> None:
         """End it as a firewall does: without a goodbye."""
         client = self._client[1].get_extra_info("socket")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # it has ended just now
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._client[1].transport.abort()
         if self._ways is not None:
             self._ways.cancel()

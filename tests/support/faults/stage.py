@@ -54,6 +54,7 @@ class Stage:
     artifacts: FolderArtifactStore
     belongings: ExitStack
     workers: list[WorkerProcess] = field(default_factory=list)
+    apis: list[Started] = field(default_factory=list)
     submitted: list[str] = field(default_factory=list)
     retries: Counter[str] = field(default_factory=Counter)
     max_losses: int = 3
@@ -78,9 +79,12 @@ class Stage:
         """Put a new way to the store between."""
         return self.belongings.enter_context(TcpProxy(self.store.socket_path))
 
-    async def worker(self, *, slots: int = 1, through: TcpProxy | None = None, **settings: str) -> WorkerProcess:
+    async def worker(
+        self, *, slots: int = 1, through: TcpProxy | None = None, python_path: str = "", **settings: str
+    ) -> WorkerProcess:
         """Start a worker and wait until it takes jobs; names of ``settings`` go without the prefix."""
-        worker = WorkerProcess.start(self.settings(through, **settings), self.folder, slots=slots, way=through)
+        ours = self.settings(through, **settings)
+        worker = WorkerProcess.start(ours, self.folder, slots=slots, way=through, python_path=python_path)
         self.belongings.callback(worker.end)
         self.workers.append(worker)
 
@@ -93,7 +97,7 @@ class Stage:
 
     async def two_workers(self, **settings: str) -> None:
         """Start two workers of one slot, and wait until both take jobs."""
-        await asyncio.gather(*(self.worker(slots=1, through=None, **settings) for _ in range(2)))
+        await asyncio.gather(*(self.worker(slots=1, through=None, python_path="", **settings) for _ in range(2)))
 
     async def crew(self, count: int = 2) -> list[WorkerProcess]:
         """Return so many workers of one slot, each with a way of its own to the store; start those that are missing."""
@@ -120,6 +124,7 @@ class Stage:
         ours = {f"DSPY_SERVICE_{name}": value for name, value in self.settings(through, **settings).items()}
         command = api_command("127.0.0.1", port, log_level="warning")
         program = self.belongings.enter_context(started(command, plain_environment(**ours), port=port))
+        self.apis.append(program)
         await self._until(lambda: asyncio.to_thread(_listens, program), READY_SECONDS)
         return program
 
@@ -213,9 +218,9 @@ class Stage:
     async def violations(self) -> list[str]:
         """Return what must never be, of all jobs since ``reset`` and of all processes; when they have ended."""
         judge = Judge(self.jobs, self.artifacts, SECRET_KEY.encode(), self.max_losses, self.retries)
-        return [*await judge.violations(self.submitted), *await self._leftovers()]
+        return [*await judge.violations(self.submitted), *await self.leftovers()]
 
-    async def _leftovers(self) -> list[str]:
+    async def leftovers(self) -> list[str]:
         """Return processes and entries of the store that are still there some seconds after the last job's end."""
 
         async def nothing_left() -> bool:
@@ -239,9 +244,11 @@ class Stage:
         self.provider.received.clear()
         self.provider.script = slow_learner(call_seconds)
 
-    def logs(self) -> str:
-        """Return what the workers printed."""
-        return "\n".join(f"--- worker {worker.pid}\n{worker.output[-6000:]}" for worker in self.workers)
+    def logs(self, *, last_chars: int = 6000) -> str:
+        """Return what workers and APIs printed, of each the end."""
+        printed = {f"worker {worker.pid}": worker.output for worker in self.workers}
+        printed |= {f"API {api.process.pid}": api.output for api in self.apis}
+        return "\n".join(f"--- {name}\n{output[-last_chars:]}" for name, output in printed.items())
 
     async def _until(
         self, condition: Callable[[], Awaitable[object]], seconds: float, *, about: Callable[[], str] = str

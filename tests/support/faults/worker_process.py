@@ -28,15 +28,22 @@ class WorkerProcess:
     """Every process of it that was ever looked at."""
 
     @classmethod
-    def start(cls, settings: Mapping[str, str], folder: Path, *, slots: int, way: TcpProxy | None = None) -> Self:
+    def start(
+        cls,
+        settings: Mapping[str, str],
+        folder: Path,
+        *,
+        slots: int,
+        way: TcpProxy | None = None,
+        python_path: str = "",
+    ) -> Self:
         """Start it; names of ``settings`` go without the prefix. ``folder`` takes its log."""
+        ours = {f"DSPY_SERVICE_{name}": value for name, value in settings.items()}
         log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed in ``end``
         process = subprocess.Popen(  # noqa: S603  # our own program
             worker_command(("jobs",), slots, log_level="info"),
             cwd=ROOT,
-            env=worker_environment(
-                plain_environment(**{f"DSPY_SERVICE_{name}": each for name, each in settings.items()})
-            ),
+            env=worker_environment(plain_environment(**ours, PYTHONPATH=python_path)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -99,6 +99,7 @@ async def test_a_stranger_opens_nothing(
     answer = await client.request(method, path, headers=sent)
 
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthenticated")
+    assert "send it as a Bearer token in the header Authorization" in answer.json()["detail"]
 
 
 @every_route
@@ -111,7 +112,7 @@ async def test_every_scope_but_the_right_one_is_not_enough(
     answer = await client.request(method, path, headers=sent)
 
     assert (answer.status_code, answer.json()["error"]) == (403, "scope_missing")
-    assert needed in answer.json()["detail"]
+    assert f"has no scope '{needed}'" in answer.json()["detail"]
 
 
 @every_route

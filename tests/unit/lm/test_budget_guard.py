@@ -1,5 +1,6 @@
 """Bounds on what a job may spend."""
 
+import dataclasses
 from contextlib import ExitStack
 
 import pytest
@@ -15,9 +16,9 @@ from workers.lm.meter import Meter
 class Spender:
     """Calls that cost 5 tokens and half a dollar each, until the guard refuses one."""
 
-    def __init__(self, budget: Budget | None) -> None:
+    def __init__(self, budget: Budget | None, *, keeps_reserve: bool = True) -> None:
         self.meter = Meter({"task": "m", "prompt": "p"})
-        self.guard = BudgetGuard(budget, self.meter)
+        self.guard = BudgetGuard(budget, self.meter, keeps_reserve=keeps_reserve)
         self.made = 0
 
     def call(self, role: str = "task") -> None:
@@ -183,6 +184,52 @@ def test_a_baseline_from_the_tenants_cache_is_kept_for_because_the_final_one_may
     spender.guard.begin("compile")
 
     assert spender.spend() == 80
+
+
+def test_where_no_program_is_to_be_had_early_nothing_is_kept() -> None:
+    spender = Spender(Budget(max_lm_calls=100), keeps_reserve=False)
+    spender.guard.begin("baseline")
+    spender.spend(at_most=20)
+    spender.guard.begin("compile")
+
+    assert spender.spend() == 80
+
+
+def test_what_is_kept_grows_with_the_prompts() -> None:
+    spender = Spender(Budget(max_tokens=1000))
+    spender.guard.begin("baseline")
+    spender.spend(at_most=10)
+    spender.guard.begin("compile")
+    for number in range(1000, 1010):
+        spender.guard.note_use(dataclasses.replace(entry(number), prompt_tokens=33))
+
+    spent_compiling = spender.spend()
+    spender.guard.begin("final")
+
+    assert spent_compiling == (1000 - 10 * 5 - 10 * 35) / 5
+    assert spender.spend() == 10 * 35 / 5
+
+
+def test_a_single_dear_call_is_not_the_price_of_all() -> None:
+    spender = Spender(Budget(max_tokens=1000))
+    spender.guard.begin("baseline")
+    spender.spend(at_most=10)
+    spender.guard.begin("compile")
+    spender.spend(at_most=20)
+    spender.guard.note_use(dataclasses.replace(entry(1000), prompt_tokens=103))
+
+    assert spender.spend() == (1000 - 30 * 5 - (9 * 5 + 105)) / 5
+
+
+def test_what_other_roles_cost_is_not_the_final_evaluations_price() -> None:
+    spender = Spender(Budget(max_tokens=1000))
+    spender.guard.begin("baseline")
+    spender.spend(at_most=10)
+    spender.guard.begin("compile")
+    for number in range(1000, 1010):
+        spender.guard.note_use(dataclasses.replace(entry(number, role="prompt"), prompt_tokens=1000))
+
+    assert spender.spend() == (1000 - 50 - 50) / 5
 
 
 def test_what_is_used_after_the_baseline_is_not_kept_for() -> None:

@@ -92,6 +92,26 @@ async def test_without_a_bound_on_money_no_price_is_needed(budget: Budget | None
     assert door.usage().cost_usd is None
 
 
+@pytest.mark.parametrize(
+    ("keeps_reserve", "kinds"), [(False, ["", "", "", ""]), (True, ["", "", "", "budget_exhausted"])]
+)
+async def test_a_budget_keeps_something_for_the_end_when_it_is_told_to(keeps_reserve: bool, kinds: list[str]) -> None:  # noqa: FBT001  # a case
+    jobs, claim = await claimed(spec(budget=Budget(max_lm_calls=4)))
+    doors, answers = _doors(ScriptedRegistry(_answer)), Answers()
+    door = await doors.open(claim, tail=jobs, keeps_reserve=keeps_reserve)
+
+    door.begin("baseline")
+    door.ask(lm_frame(1, "baseline"), answers)
+    await answers.wait(1)
+    door.begin("compile")
+    for number in (2, 3, 4):
+        door.ask(lm_frame(number, f"compile {number}"), answers)
+    await answers.wait(4)
+    await door.aclose()
+
+    assert [frame.get("error", {}).get("kind", "") for _, frame in sorted(answers.frames.items())] == kinds
+
+
 async def test_a_model_that_is_not_there_closes_those_that_are() -> None:
     class Half(ScriptedRegistry):
         def capabilities(self, settings: ModelSettings) -> dict[str, Any]:

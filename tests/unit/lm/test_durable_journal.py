@@ -1,6 +1,7 @@
 """The journal that outlives its worker."""
 
 import asyncio
+import tempfile
 
 import pytest
 
@@ -182,6 +183,38 @@ async def test_closing_gives_up_on_a_store_that_never_answers() -> None:
     await asyncio.wait_for(journal.aclose(), 5)
 
     assert await tail.texts() == [entry(1).text().decode()]
+
+
+async def test_a_full_disk_costs_calls_and_no_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The temporary folder is not there any more when the answers outgrow the memory for them."""
+    (jobs, claim), artifacts = await claimed(), FaultyArtifacts()
+    journal = await open_journal(claim, jobs, artifacts)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    large = [entry(number, answer=b'"response":"%b"' % (b"x" * (9 << 20))) for number in range(2)]
+
+    kept = [await journal.keep(answer) for answer in large]
+    found = [journal.find(answer.key) for answer in large]
+    await journal.aclose()
+
+    assert kept == large
+    assert [each is not None for each in found] == [True, False]
+    assert len(artifacts.files) == 2
+    assert "not at hand" in caplog.text
+
+
+async def test_an_answer_that_cannot_be_read_back_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    jobs, claim = await claimed()
+    journal = await open_journal(claim, jobs, FaultyArtifacts())
+    await journal.keep(entry(1))
+
+    journal._kept._file.truncate(2)
+
+    assert journal.find(entry(1).key) is None
+    assert await journal.keep(entry(1)) == entry(1)
+    assert "cannot be read back" in caplog.text
+    await journal.aclose()
 
 
 async def test_no_answer_is_added_to_a_tail_that_holds_too_much() -> None:

@@ -130,6 +130,14 @@ async def test_a_bug_of_the_store_is_told_to_whoever_waits_and_the_next_answer_i
     assert await tail.texts() == ["2"]
 
 
+async def test_a_bug_of_whoever_listens_is_told_to_whoever_waits() -> None:
+    writer, _, heard = await _writer()
+    heard.kept = None
+
+    with pytest.raises(AttributeError):
+        await writer.write(_answer(1))
+
+
 async def test_nobody_who_waits_is_in_the_way_when_he_leaves() -> None:
     writer, tail, _ = await _writer()
     tail.faults.coming.append(Fault.AWAY)

@@ -119,6 +119,22 @@ async def test_the_door_hears_of_each_phase() -> None:
     assert door.phases == ["baseline", "compile", "final"]
 
 
+@pytest.mark.parametrize(("optimizer", "keeps_reserve"), [("gepa", True), ("bootstrap_few_shot", False)])
+async def test_only_for_an_optimizer_that_keeps_its_best_the_final_evaluation_is_reserved(
+    optimizer: str,
+    keeps_reserve: bool,  # noqa: FBT001  # a case
+) -> None:
+    door = ScriptedDoor()
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.send(RUNNING, RESULT)
+
+    await run_attempt(runner, door=door, job_spec=spec(optimizer_name=optimizer))
+
+    assert door.keeps_reserve is keeps_reserve
+
+
 @pytest.mark.parametrize(
     "frames",
     [
@@ -239,7 +255,8 @@ async def test_when_only_the_reserve_is_left_the_runner_is_told_to_stop_and_stil
         heard.append(peer.receive())
         peer.send(_phase("final"), *blobs(), {**RESULT, "reason": "budget_exhausted"})
 
-    report, _ = await run_attempt(runner, job_spec=spec(budget=Budget(max_seconds=100)), job={"active_seconds": 97.8})
+    search = spec(budget=Budget(max_seconds=100), optimizer_name="miprov2")
+    report, _ = await run_attempt(runner, job_spec=search, job={"active_seconds": 97.8})
 
     assert heard == [{"t": "stop", "reason": "budget_exhausted"}]
     assert (report.status, report.termination_reason) == (JobStatus.SUCCESS, "budget_exhausted")

@@ -56,3 +56,17 @@ async def test_what_came_before_the_end_is_handed_on() -> None:
 
     assert await link.ended is None
     assert [frame["t"] for frame in seen] == ["result"]
+
+
+async def test_last_words_are_heard_even_if_an_answer_finds_nobody_any_more() -> None:
+    ours, theirs = socket.socketpair()
+    seen: list[Frame] = []
+    link = RunnerLink(seen.append, lambda: False, max_frame_bytes=1024)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: link, ours)
+    theirs.sendall(encode({"t": "lm", "id": 1}) + encode({"t": "failure", "failure": {}}))
+    theirs.close()
+
+    link.send(ANSWER)
+
+    assert await link.ended is None
+    assert [frame["t"] for frame in seen] == ["lm", "failure"]

@@ -54,6 +54,14 @@ def test_a_runner_is_told_once_to_stop_when_only_the_reserve_is_left() -> None:
     assert (hand.stops, hand.budget.is_spent) == (1, True)
 
 
+def test_where_no_program_is_to_be_had_early_all_time_may_be_spent_on_the_compile() -> None:
+    hand = Hand(max_seconds=100.0, keeps_reserve=False)
+    hand.begin("compile", 10)
+
+    assert [hand.at(99.9), hand.at(100)] == [None, "budget_exhausted"]
+    assert hand.stops == 0
+
+
 def test_all_time_used_is_the_end() -> None:
     hand = Hand(max_seconds=100.0)
 
@@ -100,6 +108,23 @@ def test_a_baseline_is_never_told_to_stop() -> None:
     hand.at(99)
 
     assert hand.stops == 0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "look_seconds"),
+    [
+        ({"max_seconds": 100.0}, 0.04),
+        ({"max_seconds": 150.0, "spent_seconds": 50.0}, 0.04),
+        ({"job_seconds": 99.97}, 0.01),
+        ({"max_seconds": 200.0}, 0.1),
+        ({"max_seconds": 99.0}, 0.001),
+    ],
+)
+def test_a_limit_that_is_near_is_looked_at_in_time(bounds: dict[str, float], look_seconds: float) -> None:
+    hand = Hand(**bounds)
+    hand.clock.seconds = 99.96
+
+    assert hand.budget.next_look_seconds == pytest.approx(look_seconds)
 
 
 async def test_it_looks_by_itself() -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 
+import pytest
+
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain import artifact_paths as paths
 from dspy_service.domain.events import Event, EventType, NewEvent
-from dspy_service.domain.job import Claim, Failure, JobStatus, Wish
-from dspy_service.domain.supervision import Halt, Reins, RunReport
+from dspy_service.domain.job import Claim, Failure, Job, JobStatus, Outcome, Wish
+from dspy_service.domain.supervision import Halt, Interrupted, Reins, RunReport
 from tests.support.claims import JOB_ID
 from tests.support.executed import SUCCESS, USAGE, ScriptedSupervisor, execute_job, stored_result
 from tests.support.lm_calls import rows
@@ -130,6 +132,45 @@ async def test_a_wish_to_cancel_reaches_the_supervisor_by_heartbeat() -> None:
     await execute_job(ScriptedSupervisor(report, during=wait_for_cancel), jobs=jobs)
 
     assert (await jobs.get(JOB_ID)).status is JobStatus.CANCELLED
+
+
+class SlowAnswers(MemoryJobStore):
+    """Lets a job go at once and says so later; heartbeats come in between."""
+
+    beats_afterwards = 0
+
+    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+        self.beats_afterwards += (await self.get(job_id)).status is not JobStatus.RUNNING
+        return await super().renew(job_id, fence=fence, lease_seconds=lease_seconds)
+
+    async def finish(self, job_id: str, *, fence: int, outcome: Outcome) -> Job:
+        return await self._later(await super().finish(job_id, fence=fence, outcome=outcome))
+
+    async def release(self, job_id: str, *, fence: int, message: str | None = None) -> Job:
+        return await self._later(await super().release(job_id, fence=fence, message=message))
+
+    async def _later(self, job: Job) -> Job:
+        async with asyncio.timeout(5):
+            while not self.beats_afterwards:  # noqa: ASYNC110  # the store has no event to wait for
+                await asyncio.sleep(0.001)
+        return job
+
+
+async def test_a_heartbeat_that_crosses_the_end_does_not_make_the_job_another_workers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    jobs, _ = await execute_job(ScriptedSupervisor(), jobs=SlowAnswers())
+
+    job = await jobs.get(JOB_ID)
+    assert job.archived_seq == job.last_seq
+    assert caplog.messages == []
+
+
+async def test_a_heartbeat_that_crosses_a_hand_back_is_no_loss_either(caplog: pytest.LogCaptureFixture) -> None:
+    jobs, _ = await execute_job(ScriptedSupervisor(Interrupted(Halt.HAND_BACK)), jobs=SlowAnswers())
+
+    assert (await jobs.get(JOB_ID)).status is JobStatus.PENDING
+    assert caplog.messages == []
 
 
 async def test_a_second_ring_finds_nothing_to_do() -> None:

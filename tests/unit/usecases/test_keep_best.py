@@ -6,7 +6,7 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.errors import LeaseLostError
-from dspy_service.domain.job import BestSoFar, JobStatus
+from dspy_service.domain.job import BestSoFar, Failure, JobStatus
 from dspy_service.domain.supervision import Halt, Interrupted, RunReport
 from dspy_service.usecases.keep_best import keeper_of_best
 from tests.support.claims import JOB_ID, claimed, take_over
@@ -119,3 +119,15 @@ async def test_a_kept_program_that_was_touched_is_not_used(caplog: pytest.LogCap
     job = await jobs.get(JOB_ID)
     assert (job.status, job.has_artifact) == (JobStatus.CANCELLED, False)
     assert "cannot be used" in caplog.text
+
+
+async def test_an_attempt_that_has_no_time_even_to_begin_ends_with_the_program_of_an_earlier_one() -> None:
+    jobs, artifacts = await interrupted(score=0.5)
+    spent = Failure(kind="budget_exhausted", message="The job's budget of 60 s of running time is used up.")
+    supervisor = ScriptedSupervisor(RunReport(JobStatus.FAILED, "budget_exhausted", failure=spent), begins=False)
+
+    await execute_job(supervisor, jobs=jobs, artifacts=artifacts, create=False)
+
+    job = await jobs.get(JOB_ID)
+    assert (job.status, job.termination_reason, job.has_artifact) == (JobStatus.SUCCESS, "budget_exhausted", True)
+    assert await artifacts.get(f"{JOB_ID}/program.pkl") == b"best"

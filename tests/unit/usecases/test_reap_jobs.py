@@ -1,4 +1,4 @@
-"""A reaper keeps still for one lease after it did not reach the store."""
+"""A reaper keeps still for one lease after it did not reach the store, or everything stood still."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,16 +14,17 @@ LEASE_SECONDS = 15.0
 
 
 class Clock:
-    """One time for the store and for the reaper."""
+    """One time for the store and for the reaper, whose own stops while their machine sleeps."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.slept_seconds = 0.0
 
     def __call__(self) -> float:
         return self.seconds
 
     def utc(self) -> datetime:
-        return datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=self.seconds + self.slept_seconds)
 
 
 class Interruptible(MemoryJobStore):
@@ -60,6 +61,17 @@ def reaper(clock: Clock) -> Reaper:
     return Reaper(lease_seconds=LEASE_SECONDS, max_losses=3, clock=clock)
 
 
+async def looks(
+    reaper: Reaper, jobs: Interruptible, clock: Clock, *, seconds: float, pause_seconds: float = 1.0
+) -> list[Job]:
+    """Let so much time pass with a look after each pause, and return what was reaped."""
+    reaped: list[Job] = []
+    for _ in range(round(seconds / pause_seconds)):
+        clock.seconds += pause_seconds
+        reaped += await reaper.reap(jobs)
+    return reaped
+
+
 async def test_a_lease_that_expired_is_reaped_at_once(
     jobs: Interruptible, reaper: Reaper, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,10 +98,8 @@ async def test_nothing_is_reaped_for_one_lease_after_an_outage(
         await reaper.reap(jobs)
     jobs.is_away = False
 
-    clock.seconds += LEASE_SECONDS - 1
-    too_early = await reaper.reap(jobs)
-    clock.seconds += 1
-    in_time = await reaper.reap(jobs)
+    too_early = await looks(reaper, jobs, clock, seconds=LEASE_SECONDS - 1)
+    in_time = await looks(reaper, jobs, clock, seconds=1)
 
     assert too_early == []
     assert [job.job_id for job in in_time] == [JOB_ID]
@@ -105,6 +115,38 @@ async def test_the_wait_begins_anew_when_the_store_goes_away_again(
         with pytest.raises(StoreUnavailableError):
             await reaper.reap(jobs)
     jobs.is_away = False
-    clock.seconds += LEASE_SECONDS - 1
 
-    assert await reaper.reap(jobs) == []
+    assert await looks(reaper, jobs, clock, seconds=LEASE_SECONDS - 1) == []
+
+
+async def test_nothing_is_reaped_for_one_lease_after_the_reaper_stood_still_itself(
+    jobs: Interruptible, reaper: Reaper, clock: Clock
+) -> None:
+    await reaper.reap(jobs)
+
+    clock.seconds = 61
+    at_once = await reaper.reap(jobs)
+    too_early = await looks(reaper, jobs, clock, seconds=LEASE_SECONDS - 1)
+    in_time = await looks(reaper, jobs, clock, seconds=1)
+
+    assert at_once == too_early == []
+    assert [job.job_id for job in in_time] == [JOB_ID]
+
+
+async def test_nothing_is_reaped_for_one_lease_after_the_machine_has_slept(
+    jobs: Interruptible, reaper: Reaper, clock: Clock
+) -> None:
+    await reaper.reap(jobs)
+
+    clock.slept_seconds = 3600
+    too_early = await looks(reaper, jobs, clock, seconds=LEASE_SECONDS)
+    in_time = await looks(reaper, jobs, clock, seconds=1)
+
+    assert too_early == []
+    assert [job.job_id for job in in_time] == [JOB_ID]
+
+
+async def test_a_reaper_that_is_a_little_late_each_time_reaps_all_the_same(
+    jobs: Interruptible, reaper: Reaper, clock: Clock
+) -> None:
+    assert [job.job_id for job in await looks(reaper, jobs, clock, seconds=70, pause_seconds=7)] == [JOB_ID]

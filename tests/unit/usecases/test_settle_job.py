@@ -226,6 +226,22 @@ async def test_events_of_a_reopened_job_are_read_from_both_places() -> None:
     assert [event.seq for page in pages for event in page] == list(range(1, before + 2))
 
 
+async def test_a_lost_archive_does_not_keep_a_retried_job_from_being_settled(caplog: pytest.LogCaptureFixture) -> None:
+    jobs, artifacts = await execute_job(ScriptedSupervisor(FAILED))
+    before = (await jobs.get(JOB_ID)).last_seq
+    await retry(JOB_ID, tenant="local", jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY)
+    await artifacts.delete_folder(JOB_ID)
+
+    await execute_job(ScriptedSupervisor(), jobs=jobs, artifacts=artifacts, create=False)
+
+    job = await jobs.get(JOB_ID)
+    assert job.archived_seq == job.last_seq
+    assert [event.seq for event in await events(jobs, artifacts)] == list(range(before + 1, job.last_seq + 1))
+    last = await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY, after=before + 1, limit=1)
+    assert [event.seq for event in last] == [before + 2]
+    assert "before its retry are lost" in caplog.text
+
+
 async def test_files_that_somebody_changed_do_not_keep_a_job_from_being_settled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.job import Wish
-from dspy_service.usecases.settle_left_jobs import Settler
+from dspy_service.usecases.settle_left_jobs import BATCH, Settler
 from tests.support.claims import JOB_ID, new_job
 from tests.support.signed import SECRET_KEY
 
@@ -40,6 +40,24 @@ async def test_one_job_that_cannot_be_settled_does_not_keep_others_from_it(caplo
     await settler.settle(jobs=jobs, artifacts=artifacts, older_than_seconds=0)
 
     assert (await jobs.get(JOB_ID)).archived_seq
+
+
+async def test_many_jobs_that_cannot_be_settled_do_not_hide_the_others() -> None:
+    class AllBroken(MemoryArtifactStore):
+        async def put(self, path: str, data: bytes) -> None:
+            if not path.startswith("last/"):
+                raise RuntimeError("a bug")
+            await super().put(path, data)
+
+    jobs, settler = MemoryJobStore(), Settler(secret_key=SECRET_KEY)
+    for job_id in (*map(str, range(BATCH)), "last"):
+        await jobs.create(new_job().model_copy(update={"job_id": job_id}))
+        await jobs.wish(job_id, Wish.CANCEL)
+
+    for _ in range(2):
+        await settler.settle(jobs=jobs, artifacts=AllBroken(), older_than_seconds=0)
+
+    assert (await jobs.get("last")).archived_seq
 
 
 async def test_a_store_that_is_away_is_told_to_the_caller() -> None:

@@ -33,7 +33,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   return { 'repeated' }
 end
 if redis.call('EXISTS', LEAVING .. ARGV[9]) == 1 then
-  return { 'leaving' }
+  return refused('leaving')
 end
 local most = tonumber(ARGV[12])
 if most > 0 and unfinished(ARGV[3]) >= most then

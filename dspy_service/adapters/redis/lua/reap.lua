@@ -1,7 +1,11 @@
--- KEYS leases; ARGV lease micros, losses that end a job, most jobs. Answers the records of the jobs whose lease ended.
--- Nothing while the server is up for less than a lease: after an outage every lease looks expired.
+-- KEYS leases; ARGV lease micros, losses that end a job, most jobs, time when this was asked. Answers the records of the
+-- jobs whose lease ended.
+-- Nothing while the server is up for less than a lease: after an outage every lease looks expired. The same is true when
+-- it stood still: what was asked before waits in its connections and would run first, before any holder can renew. A
+-- holder renews three times in a lease, so that a stop of half a lease ends none.
+local lease = tonumber(ARGV[1])
 local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
-if uptime * 1e6 < tonumber(ARGV[1]) then
+if uptime * 1e6 < lease or (lease > 0 and micros() - ARGV[4] > lease / 2) then
   return {}
 end
 

@@ -15,7 +15,7 @@ local MAX_WAIT_SECONDS, MAX_QUIET_SECONDS, KEPT_SECONDS = 5, 300, 600
 local HALF_PACE_SECONDS = 60 -- from half of the refused pace back to all of it
 local FREE_PACE_SECONDS = 150 -- then it doubles every 30 s, and after this it is free
 local BURST_SHARE = 30 -- of a minute's limit may go at once: two seconds' worth
-local FLOW_SECONDS = 10
+local FLOW_SECONDS, SLOWEST_PER_SECOND = 10, 0.1 -- the pace never falls to nothing, however often it is refused
 local MAX_STEPS = 200 -- of one look along the line
 local TINY = 1e-9
 
@@ -272,8 +272,9 @@ end
 local function refused(asked, calls_per_second, call_seconds)
   if NOW - call_seconds > state.refused then
     local before = pace() or math.huge
-    local measured = math.max(state.flow / FLOW_SECONDS, calls_per_second, 0.1)
-    state.peak = math.min(before, math.max(measured, before < math.huge and before / 2 or 0))
+    local measured = math.max(state.flow / FLOW_SECONDS, calls_per_second)
+    local cut = math.min(before, math.max(measured, before < math.huge and before / 2 or 0))
+    state.peak = math.max(SLOWEST_PER_SECOND, cut)
     state.streak = NOW - state.quiet < HALF_PACE_SECONDS and math.min(6, (state.streak or 0) + 1) or 0
     state.paced = nil
     state.refused = NOW
