@@ -89,7 +89,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailableError("artifact store") from error
+        raise StoreUnavailableError("artifact store", reason=error.strerror) from error
 
 
 @contextmanager

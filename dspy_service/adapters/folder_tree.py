@@ -93,7 +93,7 @@ def remove_file(root: Path, path: str) -> None:
 def remove_folder(root: Path, path: str) -> None:
     """Remove everything below a folder, links as links; what somebody else removes meanwhile is gone all the same."""
     *folders, name = path.split("/")
-    for _ in range(_REMOVALS):
+    for left in reversed(range(_REMOVALS)):
         try:
             with _folder(root, folders) as folder:
                 shutil.rmtree(name, dir_fd=folder)
@@ -101,6 +101,10 @@ def remove_folder(root: Path, path: str) -> None:
             return
         except FileNotFoundError:
             continue  # another process removes it too: look again whether anything is left
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+            continue  # another process wrote into it meanwhile
         return
 
 

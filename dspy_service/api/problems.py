@@ -15,7 +15,12 @@ _SHOULD = re.compile(r"^(Input|String|Dictionary|List) should ")
 
 _SECRET = "carries a secret; keys stay with the operator and are never sent: remove it"  # noqa: S105  # a sentence
 
-_SENTENCES = {"missing": "is required", "string_too_short": "is empty", "dict_type": "must be an object"}
+_SENTENCES = {
+    "missing": "is required",
+    "string_too_short": "is empty",
+    "dict_type": "must be an object",
+    "int_parsing": "must be a whole number",
+}
 
 
 def friendly(found: Sequence[Mapping[str, Any]], known: Sequence[str] = ()) -> list[FieldProblem]:

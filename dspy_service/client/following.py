@@ -13,11 +13,10 @@ from pydantic import ValidationError
 
 from dspy_service.client.calls import refusal
 from dspy_service.client.errors import ApiError, ServiceUnreachableError, UnexpectedAnswerError, UnknownJobError
-from dspy_service.client.plans import RETRIED_STATUSES, retry_after_seconds
+from dspy_service.client.plans import PATIENT_PAUSES_SECONDS, RETRIED_STATUSES, retry_after_seconds
 from dspy_service.domain.events import Event
 
 _MEDIA_TYPE = "text/event-stream"
-_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # then nobody has answered for a minute
 _SILENCE_SECONDS = 30.0  # the service says every ten that it is still there
 _COME_BACK = frozenset({"slow_reader", "store_unavailable"})
 
@@ -53,7 +52,7 @@ class Following:
             UnexpectedAnswerError: it is no message of this service.
         """
         self._failures = 0
-        self.pause_seconds = _PAUSES_SECONDS[0]
+        self.pause_seconds = PATIENT_PAUSES_SECONDS[0]
         if not message.data or message.event == "gap":
             return None
         if message.event == "end":
@@ -95,9 +94,9 @@ class Following:
         self._fail(ServiceUnreachableError(address, str(error) or type(error).__name__))
 
     def _fail(self, error: Exception) -> None:
-        if self._failures >= len(_PAUSES_SECONDS):
+        if self._failures >= len(PATIENT_PAUSES_SECONDS):
             raise error
-        self.pause_seconds = _PAUSES_SECONDS[self._failures]
+        self.pause_seconds = PATIENT_PAUSES_SECONDS[self._failures]
         self._failures += 1
 
     def _raise_unless_it_may_come_back(self, data: str) -> None:

@@ -1,7 +1,9 @@
 """What the clients do, written once: plans yield steps, and a client performs them, sync or async."""
 
+import itertools
+import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -21,7 +23,8 @@ from dspy_service.domain.events import Event, LogEntry
 
 T = TypeVar("T")
 
-_RETRY_PAUSES_SECONDS = (0.2, 0.6, 1.8)  # bridges the restart of an API process
+_RETRY_PAUSES_SECONDS = (0.2, 0.6, 1.8)  # bridges a short interruption; a wrong address should not take long to tell
+PATIENT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # then nobody answered for a minute
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _PAGE_EVENTS = 1000
@@ -39,14 +42,18 @@ Plan: TypeAlias = Generator[Call[Any] | Pause, Reply, T]
 """Yields what to do next; is sent the response (or why there is none) of each call, and None after a pause."""
 
 
-def ask(call: Call[T]) -> Plan[T]:
+def ask(call: Call[T], *, pauses_seconds: Iterable[float] = _RETRY_PAUSES_SECONDS) -> Plan[T]:
     """Send one call, again after a pause when the service is briefly away.
+
+    Args:
+        call: What to send.
+        pauses_seconds: How long to wait before it is sent again each time.
 
     Raises:
         ServiceUnreachableError: nothing answered, also not later.
         ApiError: the service refused.
     """
-    for pause_seconds in _RETRY_PAUSES_SECONDS:
+    for pause_seconds in pauses_seconds:
         reply = yield call
         if not _is_worth_a_retry(call, reply):
             return _conclude(call, reply)
@@ -109,13 +116,17 @@ def wait(
 ) -> Plan[JobDetail]:
     """Poll the summary until the job has ended, then return its whole record.
 
+    A service that has answered once may be away for a minute, as when it is deployed anew.
+
     Raises:
         WaitTimeoutError: the job still runs.
+        ServiceUnreachableError: nobody has answered for a minute, or for the rest of ``timeout_seconds``.
         JobFailedError: it ended without success, and ``raise_on_failure`` was asked for.
     """
     started = clock()
+    pauses_seconds: Iterable[float] = _RETRY_PAUSES_SECONDS
     while True:
-        summary = yield from ask(calls.summary(job_id))
+        summary = yield from ask(calls.summary(job_id), pauses_seconds=pauses_seconds)
         if on_progress is not None:
             on_progress(summary)
         if summary.status.is_terminal:
@@ -123,10 +134,18 @@ def wait(
         if timeout_seconds is not None and clock() - started + poll_seconds > timeout_seconds:
             raise WaitTimeoutError(job_id, summary.status, timeout_seconds)
         yield Pause(poll_seconds)
+        left_seconds = math.inf if timeout_seconds is None else timeout_seconds - (clock() - started)
+        pauses_seconds = _within(left_seconds, PATIENT_PAUSES_SECONDS)
     detail = yield from ask(calls.status(job_id))
     if raise_on_failure and not detail.succeeded:
         raise _failure(detail)
     return detail
+
+
+def _within(seconds: float, pauses_seconds: Sequence[float]) -> list[float]:
+    """Return the pauses that fit, one after the other, into a time."""
+    ends = itertools.accumulate(pauses_seconds)
+    return [pause for pause, end in zip(pauses_seconds, ends, strict=True) if end <= seconds]
 
 
 def _failure(detail: JobDetail) -> JobFailedError:

@@ -223,13 +223,20 @@ class SandboxUnavailableError(ServiceError):
 
 
 class StoreUnavailableError(ServiceError):
-    """Redis or the artifact store does not answer; whether it heard us is not known."""
+    """Redis or the artifact store does not answer; whether it heard us is not known.
+
+    Args:
+        what: Which store.
+        reason: What the operating system says, such as "No space left on device"; None: nothing.
+    """
 
     code = "store_unavailable"
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"The {what} does not answer. Try again soon; an Idempotency-Key prevents doubled jobs.")
+    def __init__(self, what: str, *, reason: str | None = None) -> None:
+        trouble = "does not answer" if reason is None else f"cannot be used ({reason})"
+        super().__init__(f"The {what} {trouble}. Try again soon; an Idempotency-Key prevents doubled jobs.")
         self.what = what
+        self.reason = reason
 
 
 class ConfigurationError(ServiceError):

@@ -16,7 +16,8 @@ to runner              ``answer``   ``id``; ``response`` (lm15 dict) or ``error`
                                     earlier attempt paid for it
 to runner              ``cancel``   nothing: send the newest checkpoint and report what is known (kind ``cancelled``)
 to runner              ``stop``     ``reason`` (``budget_exhausted``): compile no further; evaluate the best program
-                                    so far on the test split and report it; before the compile: report a failure
+                                    so far on the test split and report it; before the compile: report a failure;
+                                    with ``final`` (true): end that evaluation too
 to supervisor          ``ready``    ``level``, ``applied`` {…}, ``versions`` {…}, ``pid``
 to supervisor          ``lm``       ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id`` (or null), ``candidate``
 to supervisor          ``status``   ``status``: ``running``

@@ -1,6 +1,7 @@
 """Files are whole or absent, names stay inside the store, and what is not there is not found."""
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
@@ -165,10 +166,27 @@ class TestArtifactsInAFolder(ArtifactContract):
     ) -> None:
         (folder / "job").write_text("a file where a folder should be")
 
-        with pytest.raises(StoreUnavailableError):
+        with pytest.raises(StoreUnavailableError, match=r"cannot be used \(Not a directory\)"):
             await store.put("job/metadata.json", b"{}")
         with pytest.raises(FileNotStoredError):
             await store.get("job/metadata.json")
+
+    async def test_a_file_that_is_written_while_its_folder_is_deleted_goes_too(
+        self, store: FolderArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put("job/a", b"x")
+        remove, late = os.rmdir, [folder / "job" / "late"]
+
+        def remove_a_little_later(path: str, *, dir_fd: int | None = None) -> None:
+            if late:
+                late.pop().write_bytes(b"x")
+            remove(path, dir_fd=dir_fd)
+
+        monkeypatch.setattr(os, "rmdir", remove_a_little_later)
+
+        await store.delete_folder("job")
+
+        assert not (folder / "job").exists()
 
     async def test_the_operator_may_reach_the_folder_through_a_link(self, folder: Path, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(folder.parent)

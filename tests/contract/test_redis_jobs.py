@@ -240,3 +240,12 @@ async def test_a_restart_of_redis_goes_unseen(store: RedisJobStore, valkey_serve
 def test_an_address_that_is_not_redis_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="DSPY_SERVICE_REDIS_URL"):
         RedisJobStore("http://localhost")
+
+
+async def test_who_was_served_is_forgotten_after_a_day(store: RedisJobStore, raw_redis: redis.Redis) -> None:
+    now = (await store.now()).timestamp()
+    await raw_redis.zadd("{dspy}:served", {"gone": (now - 90_000) * 1e6, "here": (now - 80_000) * 1e6})
+
+    await claimed(store)
+
+    assert await raw_redis.zrange("{dspy}:served", 0, -1) == ["here", "local"]

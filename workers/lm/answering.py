@@ -13,6 +13,7 @@ from dspy_service.domain.errors import ConfigurationError, ModelCallError, Store
 from dspy_service.domain.frames import MAX_FRAME_BYTES
 from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.model_errors import ModelErrorKind
+from dspy_service.domain.supervision import Phase
 from dspy_service.ports import ResponseCache
 from workers.lm.budget_guard import BudgetGuard
 from workers.lm.engine import Answered
@@ -35,6 +36,8 @@ class Call:
     model: JobModel
     request: Request = field(repr=False)
     sample: str
+    phase: Phase | None
+    """In which it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Answering:
         return None if text is None else _shared_entry(text, call)
 
     async def _from_provider(self, call: Call) -> JournalEntry:
-        with self._guard.flight(call.role):
+        with self._guard.flight(call.role, call.phase):
             try:
                 entry = _entry(call, await call.model.engine.complete(call.request, sample=call.sample))
             except ModelCallError as error:

@@ -176,7 +176,7 @@ class Broker:
             admitted = admit(request, model=model.wire_model, max_tokens=model.max_tokens)
             sample = "" if rollout is None and candidate == 0 else f"{rollout}:{candidate}"
             flight = self._flights[key] = _Flight(size)
-            call = Call(key, waiter.role, model, admitted, sample)
+            call = Call(key, waiter.role, model, admitted, sample, self._guard.phase)
             task = asyncio.get_running_loop().create_task(self._fly(call, flight))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

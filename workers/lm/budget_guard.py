@@ -51,33 +51,39 @@ class BudgetGuard:
         self._in_flight: Counter[str] = Counter()
         self._reserves: dict[str, Reserve] = {}
         self._reserved_keys: set[str] = set()
-        self._phase: Phase | None = None
+        self.phase: Phase | None = None
+        """What the calls that come now are for."""
         self.spent: str | None = None
         """Which bound refused a call first, as a sentence; None while none did."""
 
     def begin(self, phase: Phase) -> None:
         """Note what the calls that follow are for."""
-        self._phase = phase
+        self.phase = phase
 
     def note_use(self, entry: JournalEntry) -> None:
         """Count what a baseline's answer costs, once, whoever paid for it: the final evaluation may have to."""
         if entry.origin == "refusal":
             return
-        if self._phase == "compile" and entry.role in self._reserves:
+        if self.phase == "compile" and entry.role in self._reserves:
             self._reserves[entry.role].compile_used(entry)
-        elif self._phase == "baseline" and entry.key not in self._reserved_keys:
+        elif self.phase == "baseline" and entry.key not in self._reserved_keys:
             self._reserved_keys.add(entry.key)
             self._reserves.setdefault(entry.role, Reserve()).baseline_used(entry)
 
     @contextmanager
-    def flight(self, role: str) -> Iterator[None]:
+    def flight(self, role: str, phase: Phase | None) -> Iterator[None]:
         """Stand around one call to a provider, until its answer is in the meter.
+
+        Args:
+            role: Whose call it is.
+            phase: In which it was asked for: a call that a compile left behind must not spend what is kept for the
+                final evaluation, although that has begun meanwhile.
 
         Raises:
             ModelCallError: ``budget_exhausted``; the call must not be made.
         """
         for scope in self._scopes:
-            if role in scope.roles and (refusal := self._refusal(scope)) is not None:
+            if role in scope.roles and (refusal := self._refusal(scope, phase)) is not None:
                 self.spent = self.spent or refusal
                 raise ModelCallError(ModelErrorKind.BUDGET, refusal)
         self._in_flight[role] += 1
@@ -86,7 +92,7 @@ class BudgetGuard:
         finally:
             self._in_flight[role] -= 1
 
-    def _refusal(self, scope: _Scope) -> str | None:
+    def _refusal(self, scope: _Scope, phase: Phase | None) -> str | None:
         spent = Spending.sum(self._meter.roles[role].paid for role in scope.roles)
         if scope.bounds.max_usd is not None and spent.unpriced_models:
             names = ", ".join(sorted(spent.unpriced_models))
@@ -95,7 +101,7 @@ class BudgetGuard:
         kept = Spending.sum(self._reserves[role].kept for role in scope.roles if role in self._reserves)
         for bound, measure in _MEASURES.items():
             limit = getattr(scope.bounds, bound)
-            reserve = measure(kept) if self._keeps_reserve and self._phase != "final" else 0
+            reserve = measure(kept) if self._keeps_reserve and phase != "final" else 0
             if limit is not None and measure(spent) >= limit - reserve:
                 rest = f"; {round(reserve, 6)} of it is kept for the final evaluation" if reserve else ""
                 return f"The budget's {scope.name}{bound} of {limit} is spent{rest}."

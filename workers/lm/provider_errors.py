@@ -32,14 +32,15 @@ PERMANENT: Final[frozenset[ModelErrorKind]] = frozenset(
         ModelErrorKind.CONTEXT_WINDOW,
         ModelErrorKind.INVALID_REQUEST,
         ModelErrorKind.UNSUPPORTED_FEATURE,
-        ModelErrorKind.UNSUPPORTED_MODEL,
     },
 )
 """Kinds that follow from the request alone, so that they are journalled: they steer the optimizer's path.
 
-A bad key or an empty account is permanent too, but an operator can mend it before the job is tried again.
+A bad key, an empty account or a model that is not there is permanent too, but an operator can mend it before the job
+is tried again.
 """
 
+_NOT_FOUND: Final = 404
 _MAX_MESSAGE_CHARS: Final = 2_000
 _ADVICE: Final = re.compile(r"\n\s*To fix:.*", re.DOTALL)  # lm15's, about its own API
 _KEY_LIKE: Final = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[A-Za-z0-9_*-]{6,}|\bAIza[\w-]{20,}|(?i:bearer)\s+\S+")
@@ -48,6 +49,8 @@ _KEY_LIKE: Final = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[A-Za-z0-9_*-]{6,}|\bAIz
 def translate(error: Exception, *, model: str, secrets: Iterable[str] = ()) -> ModelCallError:
     """Return our error for whatever an engine raised, without ``secrets``; a kind is never guessed from a text."""
     kind = next((kind for source, kind in _KINDS if isinstance(error, source)), ModelErrorKind.UNEXPECTED)
+    if kind is ModelErrorKind.INVALID_REQUEST and getattr(error, "status", None) == _NOT_FOUND:
+        kind = ModelErrorKind.UNSUPPORTED_MODEL  # nothing is wrong with the request: nobody is there who could take it
     text = error.message if isinstance(error, lm15.LM15Error) else f"{type(error).__name__}: {error}"
     return ModelCallError(
         kind,

@@ -48,20 +48,20 @@ class Channel:
         """What the supervisor takes; a larger frame would end the job."""
         self.cancelled = threading.Event()
         self._stop_lock = threading.Lock()
-        self._stop_reason: str | None = None
-        self._act_on_stop: Callable[[str], None] | None = None
+        self._stop: Frame | None = None
+        self._act_on_stop: Callable[[Frame], None] | None = None
 
     def start(self) -> None:
         """Start the reader and the writer; call it after confinement, which covers only later threads."""
         threading.Thread(target=self._read, name="frames-in", daemon=True).start()
         threading.Thread(target=self._write, name="frames-out", daemon=True).start()
 
-    def on_stop(self, act: Callable[[str], None]) -> None:
-        """Call ``act`` with the reason of a ``stop`` frame: on the reader's thread when it comes, now if it came."""
+    def on_stop(self, act: Callable[[Frame], None]) -> None:
+        """Call ``act`` with each ``stop`` frame: on the reader's thread when it comes, now with the last that came."""
         with self._stop_lock:
-            self._act_on_stop, reason = act, self._stop_reason
-        if reason is not None:
-            act(reason)
+            self._act_on_stop, stop = act, self._stop
+        if stop is not None:
+            act(stop)
 
     def ask(self, frame: Mapping[str, Any], answers: Answers) -> Frame:
         """Send ``frame`` with a fresh ``id`` and wait for its answer, or for whatever else is put into ``answers``.
@@ -137,9 +137,9 @@ class Channel:
                 answers.put(_CANCELLED)
         elif frame["t"] == "stop":
             with self._stop_lock:
-                self._stop_reason, act = str(frame["reason"]), self._act_on_stop
+                self._stop, act = frame, self._act_on_stop
             if act is not None:
-                act(self._stop_reason)
+                act(frame)
         elif frame["t"] == "answer":
             with self._waiting_lock:
                 answers_or_none = self._waiting.get(frame["id"])

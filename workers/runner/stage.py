@@ -86,13 +86,13 @@ class Stage:
 
 
 class Stages:
-    """The stages of one job, one after the other; a ``stop`` frame ends the one that runs, but never the final one."""
+    """The stages of one job, one after the other; a ``stop`` frame ends the one that runs, the final if it says so."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._lock = threading.Lock()
         self._current: Stage | None = None
-        self._stop_asked = False
+        self._stop_asked = self._final_too = False
         channel.on_stop(self._stop)
 
     def enter(self, stage: Stage) -> None:
@@ -102,15 +102,17 @@ class Stages:
         if stage.phase is not None:
             self._channel.say({"t": "phase", "phase": stage.phase})
         if stop_asked:
-            _end(stage)
+            self._end(stage)
 
-    def _stop(self, reason: str) -> None:  # noqa: ARG002  # the frame knows one reason
+    def _stop(self, frame: Frame) -> None:
         with self._lock:
             self._stop_asked, stage = True, self._current
+            self._final_too |= frame.get("final") is True
         if stage is not None:
-            _end(stage)
+            self._end(stage)
 
-
-def _end(stage: Stage) -> None:
-    if stage.phase != "final":
-        stage.stop("budget_exhausted", "The job's time is used up, except for what the final evaluation needs.")
+    def _end(self, stage: Stage) -> None:
+        if stage.phase != "final":
+            stage.stop("budget_exhausted", "The job's time is used up, except for what the final evaluation needs.")
+        elif self._final_too:
+            stage.stop("budget_exhausted", "The job's time is used up.")

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 from pydantic import JsonValue
 
 from dspy_service.domain.events import EventType, NewEvent
-from dspy_service.domain.frames import encode
+from dspy_service.domain.frames import Frame, encode
 from dspy_service.domain.result import Usage
-from dspy_service.domain.supervision import Halt
+from dspy_service.domain.supervision import Halt, Phase
 from workers.sandbox.launch import Child
 from workers.sandbox.levels import holds
 from workers.supervisor.attempt import Attempt
@@ -169,8 +169,9 @@ class Session:
         self._link.send(data)
         self._link.look_again()
 
-    def _stop(self) -> None:
-        self._link.send(encode({"t": "stop", "reason": BUDGET_EXHAUSTED}))
+    def _stop(self, phase: Phase) -> None:
+        frame: Frame = {"t": "stop", "reason": BUDGET_EXHAUSTED}
+        self._link.send(encode(frame | {"final": True} if phase == "final" else frame))
 
     async def _send_all(self, opening: Iterable[bytes]) -> None:
         for data in opening:

@@ -14,6 +14,8 @@ _SHORTEST_LOOK_SECONDS: Final = 0.001  # a clock that stands still must not make
 _RESERVE_SHARE: Final = 1.25  # of the baseline: prompts with demonstrations take longer
 _UNWINDING_SECONDS: Final = 1.0
 """Between the word to stop and the final evaluation, and for the files after it."""
+_FILES_SECONDS: Final = 0.5
+"""For the files alone: the program of a compile that has ended must not be lost to its evaluation."""
 
 
 class TimeBudget:
@@ -46,8 +48,9 @@ class TimeBudget:
         self._keeps_reserve = keeps_reserve
         self._phase: Phase | None = None
         self._phase_began = 0.0
+        self._stopped: set[Phase] = set()
         self.is_spent = False
-        """Whether the runner was told to compile no further, or the attempt has ended over its budget."""
+        """Whether the runner was told to stop, or the attempt has ended over its budget."""
 
     def begin(self, phase: Phase) -> None:
         """Note what the runner works on now."""
@@ -55,8 +58,8 @@ class TimeBudget:
             self._reserve_seconds = max(self._reserve_seconds, self.clock.seconds - self._phase_began)
         self._phase, self._phase_began = phase, self.clock.seconds
 
-    async def run(self, stop: Callable[[], None]) -> Ending:
-        """Call ``stop`` once when only the reserve is left, and return once all time is used."""
+    async def run(self, stop: Callable[[Phase], None]) -> Ending:
+        """Call ``stop`` once for each phase that must end now, and return once all time is used."""
         while True:
             ending = self.look(stop)
             if ending is not None:
@@ -70,7 +73,7 @@ class TimeBudget:
         left = min(self._job_seconds, own) - self.clock.seconds
         return max(_SHORTEST_LOOK_SECONDS, min(LOOK_SECONDS, left))
 
-    def look(self, stop: Callable[[], None]) -> Ending | None:
+    def look(self, stop: Callable[[Phase], None]) -> Ending | None:
         """Do the same for this moment; None: there is time left."""
         if self.clock.seconds >= self._job_seconds:
             return time_limit_ending(self._job_seconds)
@@ -81,13 +84,17 @@ class TimeBudget:
             self.is_spent = True
             message = f"The job's budget of {self._max_seconds:g} s of running time is used up."
             return limit_ending("budget_exhausted", message, reason="budget_exhausted")
-        may_stop = self._keeps_reserve and self._phase == "compile" and not self.is_spent
-        if may_stop and left <= self._needed_seconds:
+        if self._phase is not None and left <= self._needed_seconds and self._phase not in self._stopped:
+            self._stopped.add(self._phase)
             self.is_spent = True
-            stop()
+            stop(self._phase)
         return None
 
     @property
     def _needed_seconds(self) -> float:
-        """What must be left when the final evaluation begins."""
-        return _RESERVE_SHARE * self._reserve_seconds + _UNWINDING_SECONDS
+        """What must be left when the present phase ends, for what comes after it."""
+        if self._phase == "final":
+            return _FILES_SECONDS
+        if self._phase == "compile" and self._keeps_reserve:
+            return _RESERVE_SHARE * self._reserve_seconds + _UNWINDING_SECONDS
+        return 0.0

@@ -16,7 +16,7 @@ key (one hash tag)                          holds
                                             ``queued_at``, so the next one first
 ``{dspy}:queued``                           zset of the pending jobs of all tenants, by ``queued_at``; for figures
 ``{dspy}:running:<tenant>``                 set of jobs that workers hold
-``{dspy}:served``                           zset of tenants, by the time of their last claim
+``{dspy}:served``                           zset of tenants, by the time of their last claim; those of the last day
 ``{dspy}:outbox``                           zset: jobs to ring for, by the time of the next ring
 ``{dspy}:leases``                           zset: jobs that workers hold, by the time their lease ends
 ``{dspy}:unsettled``                        zset: ended jobs still to be settled, by the time of their end

@@ -1,9 +1,11 @@
 """``GET /jobs`` and what can be read about one job: everything, the summary, the log, the usage."""
 
+import re
 from typing import Annotated
 
 import pydantic_core
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AfterValidator
 
 from dspy_service.api.callers import JobsReader
 from dspy_service.api.envelope import guarded
@@ -22,6 +24,13 @@ from dspy_service.usecases.read_usage import read_usage
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
+def _checked_cursor(after: str) -> str:
+    if not re.fullmatch(JOB_ID_PATTERN, after):
+        message = "must be the id of a job; take `last_id` of the page before"
+        raise ValueError(message)
+    return after
+
+
 @router.get(
     "",
     summary="Your jobs, newest first",
@@ -37,7 +46,9 @@ async def index(
     metadata: Annotated[dict[str, str], Depends(metadata_filter)],
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs in this page.")] = 20,
     after: Annotated[
-        str | None, Query(pattern=f"^{JOB_ID_PATTERN}$", description="`last_id` of the page before.")
+        str | None,
+        AfterValidator(_checked_cursor),
+        Query(description="`last_id` of the page before.", json_schema_extra={"pattern": f"^{JOB_ID_PATTERN}$"}),
     ] = None,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
     optimizer: Annotated[

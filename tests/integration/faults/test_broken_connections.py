@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slow, on_crew, on_linux]
 
 THREADS = 4
 SMALL = {"optimizer_kwargs": {"num_candidate_programs": 1, "max_bootstrapped_demos": 1, "num_threads": 4}}
+LOST = "is another worker's now"
+"""What a worker says that thinks that it has lost its job."""
 LOSABLE = ("claim", "renew", "advance", "append", "add_answers", "drop_answers", "keep_best", "finish", "settle")
 
 
@@ -75,6 +77,7 @@ async def test_a_job_outlives_resets_of_all_connections(crew: Stage) -> None:
 
 async def test_replies_that_are_lost_after_the_commit_change_nothing(crew: Stage) -> None:
     catches = [Catch(verb, Moment.AFTER, hangs_up=True) for verb in LOSABLE]
+    said_before = {worker.pid: len(worker.output) for worker in crew.workers}
     for worker in crew.workers:
         for catch in catches:
             worker.way.catch(catch)
@@ -83,6 +86,7 @@ async def test_replies_that_are_lost_after_the_commit_change_nothing(crew: Stage
     job = await crew.until_ended(job_id)
 
     assert [catch.verb for catch in catches if not catch.reached.is_set()] == []
+    assert not any(LOST in worker.output[said_before[worker.pid] :] for worker in crew.workers)
     assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 1, 0)
     assert await crew.states(job_id) == ["pending", "validating", "running", "success"]
     assert crew.repeated_calls() == 0

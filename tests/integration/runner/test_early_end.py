@@ -200,6 +200,19 @@ def test_a_stop_during_the_final_evaluation_comes_too_late_to_matter() -> None:
     assert report.result["optimized_test_metric"] is not None
 
 
+def test_a_stop_of_the_final_evaluation_keeps_a_program_that_nothing_else_has_kept() -> None:
+    report = run_job(
+        SPECS["labeled_few_shot"],
+        threads=1,
+        stop=lambda report: _asked_in(report, "final") == 2,
+        stop_frame={**STOP, "final": True},
+    )
+
+    assert report.of("result")[0]["reason"] == "budget_exhausted"
+    assert report.result["optimized_test_metric"] is None
+    assert report.file("program.pkl")
+
+
 @pytest.mark.parametrize("name", TAKES_VALSET)
 def test_questions_that_nobody_answers_do_not_hold_up_the_end(name: str) -> None:
     report = run_job(

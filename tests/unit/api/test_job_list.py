@@ -67,6 +67,21 @@ async def test_filters_are_all_applied(client: httpx.AsyncClient, jobs: MemoryJo
 
 
 @pytest.mark.parametrize(
+    ("query", "field", "sentence"),
+    [
+        ("after=nonsense", "after", "must be the id of a job; take `last_id` of the page before"),
+        ("limit=ten", "limit", "must be a whole number"),
+    ],
+)
+async def test_a_value_of_the_wrong_form_is_refused_in_words(
+    query: str, field: str, sentence: str, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get(f"/jobs?{query}")
+
+    assert answer.json()["detail"] == [{"field": field, "message": sentence}]
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ("limit=0", "limit"),

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from dspy_service.client import JobFailedError, WaitTimeoutError
+from dspy_service.client import JobFailedError, ServiceUnreachableError, WaitTimeoutError
 from dspy_service.client.answers import JobSummary
 from dspy_service.domain.job import JobStatus
 from tests.unit.client.service import DETAIL, SUMMARY, ScriptedService, running_then
@@ -24,6 +24,43 @@ def test_wait_gives_up_without_stopping_the_job() -> None:
 
     with service.client() as client, pytest.raises(WaitTimeoutError, match="still running"):
         client.wait("j1", poll_seconds=0.01, timeout_seconds=0)
+
+
+def a_service_that_is_away(for_calls: int) -> ScriptedService:
+    answers = [
+        httpx.Response(200, json=SUMMARY),
+        *(httpx.ConnectError("Connection refused") for _ in range(for_calls)),
+        httpx.Response(200, json={**SUMMARY, "status": "success"}),
+    ]
+    return ScriptedService({"/jobs/j1/summary": answers, "/jobs/j1": [httpx.Response(200, json=DETAIL)]})
+
+
+def test_wait_outlasts_a_restart_of_the_service() -> None:
+    service = a_service_that_is_away(for_calls=8)
+
+    with service.client() as client:
+        detail = client.wait("j1")
+
+    assert detail.succeeded
+    assert 20 < sum(service.pauses) < 60
+
+
+def test_wait_tells_soon_that_nobody_listens_at_an_address() -> None:
+    service = ScriptedService({"/jobs/j1/summary": [httpx.ConnectError("Connection refused")]})
+
+    with service.client() as client, pytest.raises(ServiceUnreachableError):
+        client.wait("j1")
+
+    assert sum(service.pauses) < 5
+
+
+def test_wait_for_a_service_that_is_away_ends_with_the_time_that_it_was_given() -> None:
+    service = a_service_that_is_away(for_calls=100)
+
+    with service.client() as client, pytest.raises(ServiceUnreachableError):
+        client.wait("j1", timeout_seconds=5, poll_seconds=1)
+
+    assert sum(service.pauses) <= 6
 
 
 FAILED = {

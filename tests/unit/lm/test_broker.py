@@ -4,7 +4,15 @@ import asyncio
 from typing import Never
 
 import pytest
-from dspy.lm15 import InvalidRequestError, RateLimitError, Request, Response
+from dspy.lm15 import (
+    AuthError,
+    BillingError,
+    InvalidRequestError,
+    RateLimitError,
+    Request,
+    Response,
+    UnsupportedModelError,
+)
 
 from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import MAX_FRAME_BYTES
@@ -104,6 +112,34 @@ async def test_an_error_that_follows_from_the_request_is_journalled() -> None:
     assert calls == 1
     assert door.usage().roles["task"].failed_calls == 1
     assert door.usage().total_calls == 0
+
+
+@pytest.mark.parametrize(
+    "mendable",
+    [
+        AuthError("wrong key"),
+        BillingError("no credit"),
+        UnsupportedModelError("not pulled yet"),
+        InvalidRequestError("no such path", status=404),
+    ],
+)
+async def test_an_error_that_an_operator_can_mend_is_not_journalled(mendable: Exception) -> None:
+    outcomes: list[Exception | None] = [mendable, None]
+
+    async def mended(asked: Request) -> Response:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        return await _echo(asked)
+
+    answers, door = Answers(), broker(ScriptedEngine(mended))
+    door.ask(lm_frame(1), answers)
+    await answers.wait(1)
+
+    door.ask(lm_frame(2), answers)
+    await answers.wait(2)
+
+    assert answers.text(2) == "answer to hello"
 
 
 async def test_an_error_that_may_pass_is_not_journalled() -> None:

@@ -98,6 +98,24 @@ async def test_a_refused_call_is_made_once_there_is_room_again() -> None:
     assert len(engine.requests) == 4
 
 
+async def test_calls_that_a_compile_leaves_behind_do_not_spend_what_is_kept_for_the_final_evaluation() -> None:
+    engine, answers = ScriptedEngine(_answer), Answers()
+    door = broker(engine, budget=Budget(max_lm_calls=4))
+    door.begin("baseline")
+    door.ask(lm_frame(1, "baseline"), answers)
+    await answers.wait(1)
+
+    door.begin("compile")
+    for number in range(2, 10):
+        door.ask(lm_frame(number, f"compile {number}"), answers)
+    door.begin("final")
+    door.ask(lm_frame(10, "final"), answers)
+    await answers.wait(10)
+
+    assert [answers.frames[number].get("error") is None for number in (2, 3, 4, 10)] == [True, True, False, True]
+    assert len(engine.requests) == 4
+
+
 async def test_a_baseline_that_is_replayed_is_kept_for_too() -> None:
     engine, answers, journal = ScriptedEngine(_answer), Answers(), MemoryJournal()
     first = broker(engine, journal=journal)

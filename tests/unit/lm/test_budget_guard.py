@@ -22,7 +22,7 @@ class Spender:
         self.made = 0
 
     def call(self, role: str = "task") -> None:
-        with self.guard.flight(role):
+        with self.guard.flight(role, self.guard.phase):
             answer = entry(self.made, role=role)
             self.made += 1
             self.meter.enter(answer)
@@ -105,7 +105,7 @@ def test_calls_in_flight_count_as_if_they_were_answered() -> None:
     spender = Spender(Budget(max_lm_calls=3))
     with ExitStack() as flights:
         for role in ("task", "prompt", "task"):
-            flights.enter_context(spender.guard.flight(role))
+            flights.enter_context(spender.guard.flight(role, None))
 
         refused = spender.spend()
 
@@ -117,14 +117,14 @@ def test_tokens_of_calls_in_flight_are_not_known_and_do_not_count() -> None:
     spender = Spender(Budget(max_tokens=5))
     with ExitStack() as flights:
         for _ in range(4):
-            flights.enter_context(spender.guard.flight("task"))
+            flights.enter_context(spender.guard.flight("task", None))
 
         assert spender.spend() == 1
 
 
 def test_a_flight_that_came_down_without_an_answer_is_free() -> None:
     spender = Spender(Budget(max_lm_calls=1))
-    with pytest.raises(TimeoutError), spender.guard.flight("task"):
+    with pytest.raises(TimeoutError), spender.guard.flight("task", None):
         raise TimeoutError
 
     assert spender.spend() == 1

@@ -17,6 +17,8 @@ from workers.lm.provider_errors import as_fields, missing_key, translate
         (lm15.RateLimitError("no"), ModelErrorKind.RATE_LIMIT),
         (lm15.UnsupportedModelError("no"), ModelErrorKind.UNSUPPORTED_MODEL),
         (lm15.InvalidRequestError("no"), ModelErrorKind.INVALID_REQUEST),
+        (lm15.InvalidRequestError("no", status=422), ModelErrorKind.INVALID_REQUEST),
+        (lm15.InvalidRequestError("nothing here", status=404), ModelErrorKind.UNSUPPORTED_MODEL),
         (lm15.TimeoutError("no"), ModelErrorKind.TIMEOUT),
         (lm15.ServerError("no"), ModelErrorKind.SERVER),
         (lm15.UnsupportedFeatureError("no"), ModelErrorKind.UNSUPPORTED_FEATURE),

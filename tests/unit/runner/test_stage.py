@@ -192,7 +192,21 @@ def test_a_stop_frame_that_came_before_anybody_listened_is_not_lost(wire: Wire) 
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_stop_frame_never_ends_the_final_stage(wire: Wire, early: bool) -> None:  # noqa: FBT001  # a table column
+def test_a_stop_frame_ends_the_final_stage_when_it_says_so(wire: Wire, early: bool) -> None:  # noqa: FBT001  # a column
+    stages, stage = Stages(wire.channel), wire.stage("final")
+    wire.tell({"t": "stop", "reason": "budget_exhausted"})
+    if early:
+        wire.tell({"t": "stop", "reason": "budget_exhausted", "final": True})
+    stages.enter(stage)
+    if not early:
+        wire.tell({"t": "stop", "reason": "budget_exhausted", "final": True})
+
+    with pytest.raises(Stopped, match="time is used up"):
+        stage.check()
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_another_stop_frame_does_not_end_the_final_stage(wire: Wire, early: bool) -> None:  # noqa: FBT001  # a table column
     stages, stage = Stages(wire.channel), wire.stage("final")
     if early:
         wire.tell({"t": "stop", "reason": "budget_exhausted"})

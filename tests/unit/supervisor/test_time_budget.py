@@ -15,10 +15,14 @@ class Hand:
     def __init__(self, **bounds: float) -> None:
         self.clock = SimpleNamespace(seconds=0.0)
         self.budget = TimeBudget(self.clock, **{"job_seconds": 1000.0, **bounds})
-        self.stops = 0
+        self.stopped: list[str] = []
 
-    def _stop(self) -> None:
-        self.stops += 1
+    def _stop(self, phase: str) -> None:
+        self.stopped.append(phase)
+
+    @property
+    def stops(self) -> int:
+        return len(self.stopped)
 
     def at(self, seconds: float) -> str | None:
         """Return why it ends at that second."""
@@ -81,9 +85,31 @@ def test_the_final_evaluation_may_use_the_reserve() -> None:
     hand.begin("compile", 20)
     hand.begin("final", 70)
 
-    hand.at(95)
+    hand.at(99.4)
 
     assert hand.stops == 0
+
+
+def test_the_final_evaluation_is_ended_in_time_to_send_the_program() -> None:
+    hand = Hand(max_seconds=100.0, keeps_reserve=False)
+    hand.begin("compile", 20)
+    hand.begin("final", 95)
+    hand.at(99.5)
+    hand.at(99.6)
+
+    assert hand.stopped == ["final"]
+    assert hand.budget.is_spent
+
+
+def test_both_the_compile_and_the_final_evaluation_may_have_to_end() -> None:
+    hand = Hand(max_seconds=100.0, reserve_seconds=10.0)
+    hand.begin("compile", 20)
+    hand.at(87)
+    hand.begin("final", 87)
+    hand.at(88)
+    hand.at(99.9)
+
+    assert hand.stopped == ["compile", "final"]
 
 
 @pytest.mark.parametrize(("earlier", "stopped_at"), [(40.0, 49.0), (1.0, 89.0)])
@@ -132,7 +158,7 @@ async def test_it_looks_by_itself() -> None:
     clock.go_on()
     budget = TimeBudget(clock, job_seconds=0.15)
 
-    ending = await asyncio.wait_for(budget.run(lambda: None), timeout=5)
+    ending = await asyncio.wait_for(budget.run(lambda _phase: None), timeout=5)
 
     assert ending.reason == "time_limit"
     assert clock.seconds >= 0.15

@@ -11,6 +11,7 @@ if not job then
   redis.call('ZREM', OUTBOX, ARGV[1])
   return { 'none' }
 end
+local REMEMBERED = 86400 * 1000000 -- whoever was served a day ago is as good as one who never was
 if not (job.status == 'validating' and redis.call('HGET', KEYS[1], 'epoch') == ARGV[6]) then
   local enough = tonumber(ARGV[7])
   if job.status ~= 'pending' or (enough > 0 and redis.call('SCARD', RUNNING .. job.tenant) >= enough) then
@@ -25,6 +26,7 @@ if not (job.status == 'validating' and redis.call('HGET', KEYS[1], 'epoch') == A
   redis.call('HSETNX', KEYS[1], 'started', text(now))
   redis.call('ZADD', LEASES, text(micros() + ARGV[4]), ARGV[1])
   redis.call('ZADD', SERVED, text(now), job.tenant)
+  redis.call('ZREMRANGEBYSCORE', SERVED, '-inf', text(now - REMEMBERED))
   become(job, 'validating', now, {})
 end
 return { 'claimed', redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[1] .. ':spec') }
