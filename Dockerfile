@@ -11,8 +11,9 @@ COPY workers workers
 RUN /app/.venv/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.12-slim
-# The user owns nothing but the data folder: neither the code nor the libraries can be changed from inside.
-RUN useradd --uid 10001 --create-home service && install -d -o service -g service -m 700 /data
+# The user owns nothing but the data folder and the one for temporary files: neither the code nor the libraries can be
+# changed from inside.
+RUN useradd --uid 10001 --create-home service && install -d -o service -g service -m 700 /data /spool
 COPY --from=build /app/.venv /app/.venv
 COPY main.py /app/main.py
 WORKDIR /app

@@ -47,8 +47,8 @@ format: setup ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup ## all tests
-	$(BIN)/python -m pytest
+test: setup ## all tests, a file to a core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 demo: setup ## the main job once, on the embedded defaults, then stops
 	@$(BIN)/dspy-service demo

@@ -39,11 +39,9 @@ FILTERS = {
     "none": JobFilter(),
     "status=success (most)": JobFilter(status=JobStatus.SUCCESS),
     "status=cancelled (few)": JobFilter(status=JobStatus.CANCELLED),
-    "optimizer=gepa": JobFilter(optimizer_name="gepa"),
+    "optimizer=gepa": JobFilter(optimizer="gepa"),
     "metadata": JobFilter(metadata={"team": "team-3"}),
-    "status, optimizer, metadata": JobFilter(
-        status=JobStatus.FAILED, optimizer_name="gepa", metadata={"team": "team-3"}
-    ),
+    "status, optimizer, metadata": JobFilter(status=JobStatus.FAILED, optimizer="gepa", metadata={"team": "team-3"}),
     "metadata of a single job": JobFilter(metadata={"ticket": "7"}),
 }
 _LINE = "{:<30} {:>6} {:>8} {:>8} {:>10}"
@@ -135,7 +133,7 @@ def _measure_api(port: int, ids: Sequence[str], pages: int) -> None:
 
 
 def _query(wanted: JobFilter) -> dict[str, str]:
-    query = {"status": wanted.status, "optimizer": wanted.optimizer_name}
+    query = {"status": wanted.status, "optimizer": wanted.optimizer}
     pairs = {f"metadata[{name}]": value for name, value in wanted.metadata.items()}
     return {name: value for name, value in query.items() if value is not None} | pairs
 

@@ -1,4 +1,4 @@
-"""How long `POST /run` takes with 100 rows, and how many a second one API process accepts.
+"""How long `POST /run` takes with 100 rows of its own, and how many a second one API process accepts.
 
 Measured against a real API process with an embedded Valkey, by a load generator in a process of its own:
 
@@ -11,6 +11,7 @@ Every accepted id is looked up afterwards: none may be lost, none may be given t
 import argparse
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ from dspy_service.client.demo.sample import sample_payload
 
 ROWS = 100
 GENERATOR_SECONDS = 120
+
+_ROWS_OF_ITS_OWN = b"ticket number 00000000"
 
 _LINE = "{:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>5}"
 
@@ -93,9 +96,10 @@ def occupy(base_url: str) -> None:
 
 
 def run_body() -> bytes:
-    """Return the body that is submitted: the sample job with 100 rows."""
+    """Return the body that is submitted: the sample job with 100 rows, one of which is to be numbered."""
     payload = sample_payload(seed=7)
-    return json.dumps({**payload, "dataset": payload["dataset"][:ROWS]}).encode()
+    row = {**payload["dataset"][0], "ticket": _ROWS_OF_ITS_OWN.decode()}
+    return json.dumps({**payload, "dataset": [row, *payload["dataset"][1:ROWS]]}).encode()
 
 
 async def generate(base_url: str, *, clients: int, requests: int) -> Load:
@@ -106,16 +110,18 @@ async def generate(base_url: str, *, clients: int, requests: int) -> Load:
         f"POST /run HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode()
-    remaining = iter(range(requests))
+    first = random.randrange(50_000_000)  # noqa: S311  # no rows of an earlier run: they would not be written again
+    remaining = iter(range(first, first + requests))
     load = Load(0.0, [], [], 0)
     refused = 0
 
     async def one_client() -> None:
         nonlocal refused
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        for _ in remaining:
+        for number in remaining:
+            numbered = body.replace(_ROWS_OF_ITS_OWN, b"ticket number %08d" % number)
             started = time.perf_counter()
-            writer.write(head + body)
+            writer.write(head + numbered)
             status, answer = await _answer(reader)
             load.latencies_ms.append(1000 * (time.perf_counter() - started))
             if status == "200":

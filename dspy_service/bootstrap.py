@@ -7,6 +7,7 @@ from typing import Self
 from dspy_service.adapters.celery_doorbell import CeleryDoorbell
 from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.obstore_artifacts import ObstoreArtifactStore
+from dspy_service.adapters.redis.call_ledger import RedisCallLedger
 from dspy_service.adapters.redis.event_stream import RedisEventStream
 from dspy_service.adapters.redis.jobs import RedisJobStore
 from dspy_service.adapters.redis.keys import RedisKeyStore
@@ -16,7 +17,7 @@ from dspy_service.adapters.secret_key import load_secret_key
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import ConfigurationError
-from dspy_service.ports import ArtifactStore, Doorbell, EventStream, JobStore, KeyStore, RateLimiter
+from dspy_service.ports import ArtifactStore, CallLedger, Doorbell, EventStream, JobStore, KeyStore, RateLimiter
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Services:
     events: EventStream
     keys: KeyStore
     rates: RateLimiter
+    ledger: CallLedger
     artifacts: ArtifactStore
     doorbell: Doorbell
     registry: Registry
@@ -38,6 +40,7 @@ class Services:
         """Close every connection."""
         await self.events.aclose()
         await self.doorbell.aclose()
+        await self.ledger.aclose()
         await self.rates.aclose()
         await self.keys.aclose()
         await self.jobs.aclose()
@@ -67,6 +70,7 @@ def open_services(settings: Settings) -> Services:
         events=RedisEventStream(settings.redis_url),
         keys=RedisKeyStore(settings.redis_url),
         rates=RedisRateLimiter(settings.redis_url),
+        ledger=RedisCallLedger(settings.redis_url),
         artifacts=_artifacts(settings.artifacts_url),
         doorbell=CeleryDoorbell(settings.redis_url),
         registry=load_registry(settings.registry),

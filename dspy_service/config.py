@@ -57,9 +57,15 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(1, ge=0.05, description="Pause between two heartbeats of a job's worker.")
     max_losses: int = Field(3, ge=1, le=100, description="Workers that one job may lose before it is failed.")
     hand_back_seconds: float = Field(
-        5, ge=0, le=600, description="A worker that is told to end lets model calls in flight take so long."
+        5,
+        ge=1,
+        le=600,
+        description="A worker that is told to end gives its jobs back within so long; all but the last second of it is "
+        "for model calls in flight.",
     )
-    pause_seconds: float = Field(60, ge=0, le=3600, description="The same for a job that is paused.")
+    pause_seconds: float = Field(
+        60, ge=0, le=3600, description="A job that is paused lets model calls in flight take so long."
+    )
     tenant_running_jobs: int = Field(0, ge=0, description="Jobs of one tenant that run at the same time; 0: any.")
     retention_days: float = Field(
         0, ge=0, description="Ended jobs are deleted after so many days, files included; 0: never."
@@ -98,7 +104,7 @@ class Settings(BaseSettings):
     docs: bool = Field(True, description="Serve `/docs` and `/openapi.json`.")
     eval_threads: int = Field(8, ge=1, le=256, description="Threads of an evaluation, unless the job names a number.")
     standby: bool = Field(True, description="Keep a warmed runner ready for the next job.")
-    job_seconds: float = Field(86_400, gt=0, description="Longest run of one job; a day.")
+    job_seconds: float = Field(86_400, gt=0, description="Longest run of one attempt of a job; a day.")
     stall_seconds: float = Field(
         900, ge=1, description="A job without progress and without a language model call for so long is ended."
     )
@@ -123,10 +129,14 @@ class Settings(BaseSettings):
     lm_answer_bytes: int = Field(
         4 * 1024**2, ge=64 * 1024, le=MAX_FRAME_BYTES, description="Largest answer of a language model; 4 MiB."
     )
-    lm_max_attempts: int = Field(4, ge=1, le=20, description="Tries of one language model call.")
+    lm_max_attempts: int = Field(
+        4, ge=1, le=20, description="Tries of one language model call; refusals because of a rate limit do not count."
+    )
     lm_max_in_flight: int = Field(64, ge=1, le=4096, description="Language model calls that one job has in flight.")
     lm_journal_bytes: int = Field(
-        1024**3, ge=1024**2, description="Answers of one job that are kept, so that none is paid for twice; 1 GiB."
+        1024**3,
+        ge=1024**2,
+        description="Answers of one job that are kept, so that none is paid for twice; of others, the cost is; 1 GiB.",
     )
     lm_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Answers that jobs with `cache` share, of each tenant; 64 MiB; 0: none."

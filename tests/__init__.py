@@ -1,1 +1,5 @@
-"""Tests of the whole platform; what each folder is for is in STYLE.md."""
+"""Tests of the whole platform.
+
+``unit`` has the domain, use cases and routes over in-memory ports; ``contract`` one class per port, run against every
+adapter; ``integration`` real processes; ``e2e`` what the README says; ``architecture`` the rules of this code itself.
+"""

@@ -17,20 +17,27 @@ from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.domain.workers import WorkerInfo
 from dspy_service.ports import WebhookSender
 from dspy_service.usecases.deliver_webhooks import deliver_webhooks
-from dspy_service.usecases.reap_jobs import LOOK_SECONDS, Reaper
+from dspy_service.usecases.reap_jobs import LOOK_SECONDS, Reaper, end_leases
 from dspy_service.usecases.settle_left_jobs import Settler
+from dspy_service.usecases.sweep_datasets import find_left_datasets
 from dspy_service.usecases.sweep_retention import sweep_retention
 from workers.chores import Chore
 from workers.dispatch import Dispatcher, Door
 from workers.hand_back import Notice
 from workers.lm.environment import ProviderEnvironment, read_provider_environment
 from workers.lm.models_file import ModelsFile, read_models_file
+from workers.roster import Roster
 from workers.sandbox.levels import Offer, best_level
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
 """Between two looks for jobs and rows that are past their time."""
+
+FIND_SECONDS = 86_400.0
+"""Between two looks through all rows that are stored."""
+SLOTS_SECONDS = 0.5
+"""Between two looks whether this worker's own slots live; the store hears of it only when one has died."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Parent:
     worker_id: str
     started_at: datetime
     notice: Notice
+    roster: Roster
 
     @classmethod
     def prepare(cls, settings: Settings) -> "Parent":
@@ -69,6 +77,7 @@ class Parent:
             worker_id=f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() // 1_000_000}",
             started_at=datetime.now(UTC),
             notice=Notice(),
+            roster=Roster(remembered_seconds=settings.lease_seconds),
         )
 
     @property
@@ -85,7 +94,7 @@ class Parent:
                 yield Door(
                     services.jobs,
                     services.doorbell,
-                    _chores(services, sender),
+                    (*_chores(services, sender), _watch_over_slots(services, self.roster)),
                     tenant_running_jobs=self.settings.tenant_running_jobs,
                 )
 
@@ -98,6 +107,16 @@ class Parent:
             started_at=self.started_at,
         )
         return Dispatcher(door, worker)
+
+
+def _watch_over_slots(services: Services, roster: Roster) -> Chore:
+    """Return what this worker's parent does for its own slots' jobs."""
+
+    async def look() -> None:
+        if owners := roster.dead():
+            await end_leases(owners, jobs=services.jobs, max_losses=services.settings.max_losses)
+
+    return Chore("report slots that died", look, period_seconds=SLOTS_SECONDS)
 
 
 def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
@@ -123,6 +142,11 @@ def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
                 jobs=services.jobs, artifacts=services.artifacts, retention_days=settings.retention_days
             ),
             period_seconds=SWEEP_SECONDS,
+        ),
+        Chore(
+            "find rows that no job names",
+            lambda: find_left_datasets(jobs=services.jobs, artifacts=services.artifacts),
+            period_seconds=FIND_SECONDS,
         ),
     )
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 _log: Final = logging.getLogger(__name__)
 
-EXTRA_SECONDS: Final = 2.0
-"""For a job's last events and its release, after its model calls in flight have ended."""
+RELEASE_SECONDS: Final = 1.0
+"""Of the time to hand a job back: for its last events and its release, after its model calls in flight have ended."""
 _EXIT_SECONDS: Final = 0.2
 """Between the end of a job and the SIGTERM that was kept from it: its pool hears first that the task is done."""
 
@@ -88,7 +88,11 @@ class Departure:
 
 
 async def hand_back_in_time(work: Coroutine[Any, Any, None], leaving: asyncio.Event, *, seconds: float) -> None:
-    """Do the work; once ``leaving`` is set, cancel it after so many seconds. Raises what the work raises."""
+    """Do the work; once ``leaving`` is set, cancel it after so many seconds. Raises what the work raises.
+
+    What is cancelled kills its runner first; whatever else it still does, perhaps with a store that does not answer, is
+    not waited for.
+    """
     working = asyncio.ensure_future(work)
     told = asyncio.ensure_future(leaving.wait())
     try:
@@ -97,8 +101,8 @@ async def hand_back_in_time(work: Coroutine[Any, Any, None], leaving: asyncio.Ev
     finally:
         told.cancel()
         working.cancel()
-        await asyncio.wait({working})
-    if working.cancelled():
+        await asyncio.wait({working}, timeout=RELEASE_SECONDS)
+    if working.cancelled() or not working.done():
         _log.warning("A job was not handed back within %.1f s; it goes on when its lease has run out.", seconds)
         return
     working.result()

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import threading
+import time
 
 from dspy_service.adapters.redis.cache import RedisResponseCache
 from dspy_service.adapters.redis.throttle import RedisCallThrottle
@@ -14,7 +15,7 @@ from dspy_service.domain.errors import ServiceError
 from dspy_service.ports import ResponseCache
 from dspy_service.usecases.execute import execute
 from workers.bootstrap import Parent
-from workers.hand_back import EXTRA_SECONDS, Departure, hand_back_in_time
+from workers.hand_back import RELEASE_SECONDS, Departure, hand_back_in_time
 from workers.lm.doors import BrokerDoors
 from workers.lm.engine import CallLimits
 from workers.lm.registry import ModelRegistry
@@ -39,7 +40,7 @@ class Slot:
         settings = parent.settings
         self._settings = settings
         self._departure = Departure(parent.notice)
-        self._owner = f"{parent.worker_id}/{os.getpid()}"
+        self._owner = f"{parent.worker_id}/{os.getpid()}:{time.time_ns() // 1_000_000}"
         self._loop = asyncio.Runner()
         self._services = open_services(settings)
         self._cache = _response_cache(settings)
@@ -63,12 +64,16 @@ class Slot:
                 secret_key=self._services.secret_key,
                 journal_bytes=settings.lm_journal_bytes,
                 cache=self._cache,
+                ledger=self._services.ledger,
                 throttle=self._throttle,
             ),
             catalogue=self._services.registry,
+            artifacts=self._services.artifacts,
+            secret_key=self._services.secret_key,
             limits=_supervision_limits(settings),
         )
         self._idle = True
+        parent.roster.sign_in(self._owner)
         self._standby.refill()
 
     def run_next(self) -> None:
@@ -103,8 +108,7 @@ class Slot:
             return
         leaving = asyncio.Event()
         with self._departure.told_to(leaving):
-            seconds = self._settings.hand_back_seconds + EXTRA_SECONDS
-            await hand_back_in_time(self._execute(leaving), leaving, seconds=seconds)
+            await hand_back_in_time(self._execute(leaving), leaving, seconds=self._settings.hand_back_seconds)
 
     async def _execute(self, leaving: asyncio.Event) -> None:
         await execute(
@@ -146,7 +150,7 @@ def _supervision_limits(settings: Settings) -> SupervisionLimits:
         threads=settings.runner_threads,
         stall_seconds=settings.stall_seconds,
         pause_seconds=settings.pause_seconds,
-        hand_back_seconds=settings.hand_back_seconds,
+        hand_back_seconds=settings.hand_back_seconds - RELEASE_SECONDS,
         num_threads=max(1, min(settings.eval_threads, settings.runner_threads - OWN_THREADS)),
         output_bytes=settings.runner_output_bytes,
         log_bytes=settings.runner_log_bytes,

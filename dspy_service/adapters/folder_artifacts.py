@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dspy_service.adapters import folder_tree as tree
+from dspy_service.adapters.late_flush import LateFlush
 from dspy_service.adapters.safe_paths import is_safe, require_safe
 from dspy_service.domain.errors import ConfigurationError, FileNotStoredError, StoreUnavailableError
 
@@ -34,23 +36,29 @@ class FolderArtifactStore:
                 f"DSPY_SERVICE_ARTIFACTS_URL {str(folder)!r} cannot be made ({error.strerror}); choose another folder."
             )
             raise ConfigurationError(message) from error
+        self._late_flush = LateFlush(partial(tree.flush_files, self._root))
 
     async def put(self, path: str, data: bytes) -> None:
-        """Write a file, replacing one of the same name."""
+        """Write a file, replacing one of the same name; it is on the disk when this returns."""
         require_safe(path)
         with _translated():
-            await asyncio.to_thread(tree.write_file, self._root, path, data, replace=True)
+            await asyncio.to_thread(tree.write_file, self._root, path, data)
 
     async def put_new(self, path: str, data: bytes) -> bool:
-        """Write a file unless there is one; True when it was written."""
+        """Write a file unless there is one; True when it was written. It is on the disk soon after this returns."""
         require_safe(path)
         with _translated():
-            return await asyncio.to_thread(tree.write_file, self._root, path, data, replace=False)
+            return await asyncio.to_thread(self._write_new, path, data)
 
     async def get(self, path: str) -> bytes:
         """Return a file's bytes. Raises FileNotStoredError or ArtifactCorruptError."""
         with _reading(path):
             return await asyncio.to_thread(self._read, path)
+
+    async def get_part(self, path: str, *, first_byte: int, byte_count: int) -> bytes:
+        """Return bytes from the middle of a file. Raises FileNotStoredError or ArtifactCorruptError."""
+        with _reading(path):
+            return await asyncio.to_thread(self._read, path, first_byte, byte_count)
 
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """Yield a file in pieces. Raises FileNotStoredError or ArtifactCorruptError."""
@@ -79,9 +87,16 @@ class FolderArtifactStore:
         with _translated():
             await asyncio.to_thread(tree.remove_folder, self._root, folder)
 
-    def _read(self, path: str) -> bytes:
+    def _write_new(self, path: str, data: bytes) -> bool:
+        is_new = tree.write_new_file(self._root, path, data)
+        if is_new:
+            self._late_flush.add(path)
+        return is_new
+
+    def _read(self, path: str, first_byte: int = 0, byte_count: int = -1) -> bytes:
         with tree.open_file(self._root, path) as file:
-            return file.read()
+            file.seek(first_byte)
+            return file.read(byte_count)
 
 
 @contextmanager

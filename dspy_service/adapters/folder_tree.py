@@ -11,10 +11,13 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
+from dspy_service.adapters.file_system_flush import SYNCFS, Syncfs, flush_file_system
 from dspy_service.domain.errors import ArtifactCorruptError
 
 FOLDER_MODE = 0o700
@@ -25,6 +28,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # of a link, a link to a folder, a socket
 _REMOVALS = 3
+_FEW_FILES = 4
 
 
 def open_file(root: Path, path: str) -> BinaryIO:
@@ -52,23 +56,44 @@ def open_file(root: Path, path: str) -> BinaryIO:
     raise ArtifactCorruptError(path, "it is no plain file with one name")
 
 
-def write_file(root: Path, path: str, data: bytes, *, replace: bool) -> bool:
-    """Write a private file that appears whole, in folders that are made as needed; False when one stands there.
+def write_file(root: Path, path: str, data: bytes) -> None:
+    """Write a private file that appears whole, in folders that are made as needed, and outlives a power cut from now.
 
     What stood there is replaced and never written through: a link loses its name, and its target keeps its content.
     """
     *folders, name = path.split("/")
     with _folder(root, folders, make=True) as folder:
-        if not replace and _exists(name, folder):
+        with _temporary(data, folder, flush=True) as temporary:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        _flush_folder(folder)
+
+
+def write_new_file(root: Path, path: str, data: bytes) -> bool:
+    """Write a private file that appears whole, and which ``flush_files`` makes last; False when one stands there."""
+    *folders, name = path.split("/")
+    with _folder(root, folders, make=True) as folder:
+        if _exists(name, folder):
             return False
-        temporary = f".{secrets.token_hex(8)}"  # no name of ours begins with a dot
-        try:
-            with os.fdopen(os.open(temporary, _CREATE, FILE_MODE, dir_fd=folder), "wb") as file:
-                file.write(data)
-            return _move(temporary, name, folder, replace=replace)
-        except BaseException:
-            os.unlink(temporary, dir_fd=folder)
-            raise
+        with _temporary(data, folder, flush=False) as temporary:
+            return _move(temporary, name, folder)
+
+
+def flush_files(root: Path, paths: Sequence[str], *, syncfs: Syncfs | None = SYNCFS) -> None:
+    """Make files outlive a power cut; those that were deleted meanwhile need not.
+
+    One by one, each new file costs a commit of the file system's journal: 250 ms for 50 files on a busy disk of ours,
+    against 9 ms for the whole file system at once.
+    """
+    if syncfs is not None and len(paths) > _FEW_FILES:
+        with _folder(root, []) as folder:
+            flush_file_system(folder, syncfs)
+        return
+    for folder_path, of_folder in groupby(sorted(path.rpartition("/")[::2] for path in paths), key=itemgetter(0)):
+        with suppress(FileNotFoundError), _folder(root, [step for step in folder_path.split("/") if step]) as folder:
+            for _, name in of_folder:
+                with suppress(FileNotFoundError):
+                    _flush_file(name, folder)
+            _flush_folder(folder)
 
 
 def list_files(root: Path, path: str) -> list[str]:
@@ -113,8 +138,8 @@ def _folder(root: Path, names: Sequence[str], *, make: bool = False) -> Iterator
     descriptor = os.open(root, _FOLDER)
     try:
         for name in names:
-            if make:
-                _make(name, descriptor)
+            if make and _make(name, descriptor):
+                _flush_folder(descriptor)
             below = os.open(name, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
@@ -123,23 +148,57 @@ def _folder(root: Path, names: Sequence[str], *, make: bool = False) -> Iterator
         os.close(descriptor)
 
 
-def _make(name: str, folder: int) -> None:
+def _make(name: str, folder: int) -> bool:
     try:
         os.mkdir(name, FOLDER_MODE, dir_fd=folder)
     except FileExistsError:
-        return
+        return False
+    return True
 
 
-def _move(temporary: str, name: str, folder: int, *, replace: bool) -> bool:
+@contextmanager
+def _temporary(data: bytes, folder: int, *, flush: bool) -> Iterator[str]:
+    """Write a file under a name that nobody looks for; it goes when the block cannot give it another one."""
+    temporary = f".{secrets.token_hex(8)}"  # no name of ours begins with a dot
+    try:
+        with os.fdopen(os.open(temporary, _CREATE, FILE_MODE, dir_fd=folder), "wb") as file:
+            file.write(data)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        yield temporary
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _flush_file(name: str, folder: int) -> None:
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: int) -> None:
+    """Make the names in a folder last; file systems that refuse to flush one see to that themselves."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def _move(temporary: str, name: str, folder: int) -> bool:
     """Give the file its name. Writers of new files take turns, since a rename cannot refuse to replace.
 
     A hard link could refuse, but then readers would meet files of two names, which they must not accept.
     """
-    if not replace:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # until the descriptor is closed
-        if _exists(name, folder):
-            os.unlink(temporary, dir_fd=folder)
-            return False
+    fcntl.flock(folder, fcntl.LOCK_EX)  # until the descriptor is closed
+    if _exists(name, folder):
+        os.unlink(temporary, dir_fd=folder)
+        return False
     os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True
 

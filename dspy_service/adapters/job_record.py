@@ -31,6 +31,7 @@ def fixed_fields(new: NewJob) -> dict[str, Any]:
         "job_id": new.job_id,
         "tenant": new.tenant,
         "module_name": spec.module_name,
+        "optimizer": new.optimizer or spec.optimizer_name,
         "optimizer_name": spec.optimizer_name,
         "dataset_rows": new.dataset_rows,
         "dataset_path": new.dataset_path,
@@ -66,9 +67,9 @@ def state_event(status: JobStatus, message: str | None = None, reason: str | Non
     return NewEvent(type=EventType.STATE, data=data)
 
 
-def loss_message(owner: str | None, losses: int, max_losses: int) -> str:
-    """Return what is said of a job whose lease has expired."""
-    return f"worker lost: {owner or '?'} fell silent ({losses} of {max_losses})"
+def loss_message(how: str, losses: int, max_losses: int) -> str:
+    """Return what is said of a job that has lost its worker; ``how`` says what became of that, but not its name."""
+    return f"worker lost: {how} ({losses} of {max_losses})"
 
 
 def wish_refused(job_id: str, status: str, *, wish: Wish, pending: Wish) -> JobStateError:
@@ -92,6 +93,7 @@ def retry_refused(job_id: str, status: str) -> JobStateError:
     """Return the error for a retry of a job that is not simply failed."""
     advice = {
         "paused": "resume it",
+        **dict.fromkeys(("pending", "validating", "running"), "it has not failed"),
         "failed": "its files are still being put away; try again in a few seconds",
     }
     return JobStateError(job_id, status, "retried", advice.get(status, "only a failed job can; submit a new one"))

@@ -62,6 +62,17 @@ class ObstoreArtifactStore:
             answer = await obstore.get_async(self._store, path)
             return bytes(await answer.bytes_async())
 
+    async def get_part(self, path: str, *, first_byte: int, byte_count: int) -> bytes:
+        """Return bytes from the middle of a file, or raise FileNotStoredError."""
+        with _reading(path):
+            try:
+                return bytes(await obstore.get_range_async(self._store, path, start=first_byte, length=byte_count))
+            except BaseError:
+                found = await obstore.head_async(self._store, path)
+                if found["size"] > first_byte:
+                    raise
+                return b""  # buckets refuse to read behind the end
+
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """Yield a file in pieces, or raise FileNotStoredError."""
         with _reading(path):

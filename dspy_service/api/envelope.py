@@ -51,7 +51,7 @@ _MEANINGS = {
     400: "Well-formed, but asks for something that cannot be done as asked.",
     401: "An API key is needed, and none was sent that opens this service.",
     403: "The API key has not the scope that this route needs; in open mode: the request came from elsewhere.",
-    404: "No such job, file or artifact.",
+    404: "No such job, file, artifact or key.",
     409: "The job's present state forbids it; `detail` says what to do.",
     413: "The body is larger than the service accepts.",
     422: "Malformed: every entry of `detail` names a field and what to do. `idempotency_key_reused`: send a new key.",

@@ -9,9 +9,9 @@ from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.models_policy import ModelPolicy
+from dspy_service.domain.queue import QueueRules
 from dspy_service.domain.webhook_policy import WebhookPolicy
 from dspy_service.usecases.check_request import Rules
-from dspy_service.usecases.explain_waiting import QueueRules
 
 
 def rules_of(settings: Settings, registry: Registry, *, is_open: bool) -> Rules:
@@ -33,11 +33,6 @@ def rules_of(settings: Settings, registry: Registry, *, is_open: bool) -> Rules:
     )
 
 
-def queue_rules_of(settings: Settings) -> QueueRules:
-    """Return what decides about waiting."""
-    return QueueRules(min_level=settings.sandbox_min_level, tenant_running_jobs=settings.tenant_running_jobs)
-
-
 # Plain functions would each take a detour through a thread pool.
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
@@ -50,7 +45,8 @@ async def _rules(request: Request, caller: JobsWriter) -> Rules:
 
 
 async def _queue_rules(services: Annotated[Services, Depends(_services)]) -> QueueRules:
-    return queue_rules_of(services.settings)
+    settings = services.settings
+    return QueueRules(min_level=settings.sandbox_min_level, tenant_running_jobs=settings.tenant_running_jobs)
 
 
 TheServices = Annotated[Services, Depends(_services)]

@@ -1,6 +1,7 @@
 """Writes a job's story as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Self
@@ -20,6 +21,7 @@ HEARTBEAT_SECONDS = 10.0  # proxies close what is silent for longer, mostly afte
 _FIRST = b"retry: 1500\n\n"
 _PART_BYTES = 64 * 1024  # as much as uvicorn lets wait for a client
 _HEARTBEAT = b": still there\n\n"
+_NOT_WANTED = re.compile(r"q\s*=\s*0(\.0*)?")
 _HEADERS = {
     "cache-control": "no-store, no-transform",  # a proxy that compresses would wait for more to compress
     "x-accel-buffering": "no",
@@ -172,8 +174,12 @@ def write_error(error: ServiceError, request_id: str) -> bytes:
 
 
 def wants_stream(accept: str) -> bool:
-    """Whether an Accept header asks for server-sent events."""
-    return any(each.partition(";")[0].strip().lower() == MEDIA_TYPE for each in accept.split(","))
+    """Whether an Accept header asks for server-sent events; ``q=0`` says that they are not wanted."""
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind == MEDIA_TYPE:
+            return not any(_NOT_WANTED.fullmatch(parameter) for parameter in parameters)
+    return False
 
 
 def _event(event: Event) -> bytes:

@@ -84,6 +84,17 @@ def artifact(
     typer.echo(str(folder))
 
 
+def artifact_file(
+    job_id: JobId,
+    name: Annotated[str, typer.Argument(help="program.pkl, program.json, metadata.json, result.json or events.jsonl.")],
+    url: BaseUrl = DEFAULT_URL,
+    api_key: ApiKey = None,
+) -> None:
+    """Print one file of an ended job."""
+    with service_at(url, api_key) as client:
+        typer.echo(client.artifact_file(job_id, name), nl=False)
+
+
 def _progress_bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(file=sys.stderr), transient=True)

@@ -17,6 +17,7 @@ for command in (
     job_commands.wait,
     job_commands.watch,
     job_commands.artifact,
+    job_commands.artifact_file,
     steering_commands.cancel,
     steering_commands.pause,
     steering_commands.resume,
@@ -26,6 +27,8 @@ for command in (
     reading_commands.summary,
     reading_commands.logs,
     reading_commands.usage,
+    reading_commands.health,
+    reading_commands.webhook_secret,
 ):
     app.command()(command)
 app.command("list")(reading_commands.list_jobs)

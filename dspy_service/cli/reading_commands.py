@@ -69,6 +69,21 @@ def usage(job_id: JobId, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None, *, 
         typer.echo(line)
 
 
+def health(url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Print the state of the service as JSON; the exit code is 0 when a job submitted now would be taken."""
+    with service_at(url, api_key) as client:
+        found = client.health()
+    typer.echo(found.model_dump_json(indent=2))
+    if not found.is_ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def webhook_secret(url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Print what your webhooks are signed with; it needs a key with the scope `admin`."""
+    with service_at(url, api_key) as client:
+        typer.echo(client.webhook_secret())
+
+
 def _pairs(given: list[str]) -> dict[str, str]:
     pairs = [each.partition("=") for each in given]
     if not all(key and equals for key, equals, _ in pairs):

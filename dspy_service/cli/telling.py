@@ -37,6 +37,8 @@ def usage_lines(usage: UsageView) -> Iterator[str]:
     yield f"{usage.total_calls} calls, {usage.total_tokens} tokens, {_cost(usage.cost_usd)} {kind}"
     for role, used in usage.roles.items():
         yield f"  {role}: {_role(used)}"
+    if usage.estimated_calls:
+        yield f"  {usage.estimated_calls} calls came without token counts; theirs, and their cost, are estimated."
     for model in usage.unpriced_models:
         yield f"  {model} has no known price; its calls are in no sum of money."
 

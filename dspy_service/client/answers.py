@@ -28,6 +28,7 @@ __all__ = [
     "RunResponse",
     "Submitted",
     "UsageView",
+    "WebhookSecret",
 ]
 
 
@@ -44,6 +45,12 @@ class KeyList(Schema):
     """The answer of ``GET /keys``."""
 
     data: list[ApiKeyView]
+
+
+class WebhookSecret(Schema):
+    """The answer of ``GET /webhooks/secret``."""
+
+    secret: str = Field(repr=False)
 
 
 class RegisteredAssets(Schema):

@@ -155,6 +155,10 @@ class AsyncClient:
         """As ``Client.artifact``."""
         return await self._run(plans.ask(calls.artifact(job_id)))
 
+    async def artifact_file(self, job_id: str, name: str) -> bytes:
+        """As ``Client.artifact_file``."""
+        return await self._run(plans.ask(calls.artifact_file(job_id, name)))
+
     async def wait(self, job_id: str, **options: Unpack[WaitOptions]) -> JobDetail:
         """As ``Client.wait``."""
         return await self._run(plans.wait(job_id, **options))
@@ -172,6 +176,10 @@ class AsyncClient:
     async def revoke_key(self, key_id: str) -> ApiKeyView:
         """As ``Client.revoke_key``."""
         return await self._run(plans.ask(calls.revoke_key(key_id)))
+
+    async def webhook_secret(self) -> str:
+        """As ``Client.webhook_secret``."""
+        return (await self._run(plans.ask(calls.webhook_secret()))).secret
 
     async def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
         """As ``Client.load_program``; the import of DSPy happens in a thread."""

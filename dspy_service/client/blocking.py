@@ -181,6 +181,15 @@ class Client:
         """Return the compiled program; NotYetError while the job runs, UnknownJobError when it made none."""
         return self._run(plans.ask(calls.artifact(job_id)))
 
+    def artifact_file(self, job_id: str, name: str) -> bytes:
+        """Return one file of an ended job; raises as ``artifact`` does.
+
+        Args:
+            job_id: Whose.
+            name: ``program.pkl``, ``program.json``, ``metadata.json``, ``result.json`` or ``events.jsonl``.
+        """
+        return self._run(plans.ask(calls.artifact_file(job_id, name)))
+
     def wait(self, job_id: str, **options: Unpack[WaitOptions]) -> JobDetail:
         """Return the final record once the job has ended; see ``WaitOptions``.
 
@@ -203,6 +212,10 @@ class Client:
     def revoke_key(self, key_id: str) -> ApiKeyView:
         """Close a key of your tenant for good. Needs the scope ``admin``."""
         return self._run(plans.ask(calls.revoke_key(key_id)))
+
+    def webhook_secret(self) -> str:
+        """Return what your tenant's webhooks are signed with, for a library of Standard Webhooks. Needs ``admin``."""
+        return self._run(plans.ask(calls.webhook_secret())).secret
 
     def load_program(self, job: JobOrBundle, *, destination: str | Path | None = None) -> Any:  # noqa: ANN401  # a dspy.Module
         """Load a job's program (or a bundle's) with plain DSPy; needs ``dspy``, and unpickling runs code.

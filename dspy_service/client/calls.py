@@ -22,6 +22,7 @@ from dspy_service.client.answers import (
     KeyList,
     Submitted,
     UsageView,
+    WebhookSecret,
 )
 from dspy_service.client.errors import (
     ApiError,
@@ -132,6 +133,11 @@ def artifact(job_id: str) -> Call[ArtifactAnswer]:
     return Call("GET", _job_path(job_id, "/artifact"), _model(ArtifactAnswer))
 
 
+def artifact_file(job_id: str, name: str) -> Call[bytes]:
+    """Ask for one file of the artifact."""
+    return Call("GET", _job_path(job_id, f"/artifact/files/{quote(name, safe='')}"), _verbatim)
+
+
 def events(job_id: str, *, after: int, limit: int) -> Call[EventPage]:
     """Ask for a page of events with ``seq > after``."""
     return Call("GET", _job_path(job_id, "/events"), _model(EventPage), params={"after": after, "limit": limit})
@@ -174,6 +180,11 @@ def revoke_key(key_id: str) -> Call[ApiKeyView]:
     return Call("DELETE", f"/keys/{quote(key_id, safe='')}", _model(ApiKeyView))
 
 
+def webhook_secret() -> Call[WebhookSecret]:
+    """Ask what signs the webhooks of the tenant."""
+    return Call("GET", "/webhooks/secret", _model(WebhookSecret))
+
+
 def _job_path(job_id: str, suffix: str = "") -> str:
     return f"/jobs/{quote(job_id, safe='')}{suffix}"
 
@@ -190,6 +201,10 @@ def _parse_model(answer: type[AnswerT], extra: str, body: bytes) -> AnswerT:
 
 def _nothing(body: bytes) -> None:  # noqa: ARG001  # whatever it is, it says nothing more than its status
     return None
+
+
+def _verbatim(body: bytes) -> bytes:
+    return body
 
 
 def _parse_logs(body: bytes) -> list[LogEntry]:

@@ -3,12 +3,15 @@
 ::
 
     datasets/<tenant>/<sha256>.json   the rows of a job, content-addressed, shared by equal submissions of one tenant
+    datasets/owner.txt                which job store's jobs name these; only that one's workers sweep them
     <job_id>/<fence>/…                what one attempt wrote; read by nobody until its fenced finish names it
     <job_id>/<fence>/best-<n>/…       the best program so far, number n of that attempt
-    <job_id>/<fence>/events.jsonl     with spec.json, the archive: what left the job store once the job had ended
+    <job_id>/<fence>/events.jsonl     with index and spec.json, the archive: what left the job store after the end
     <job_id>/journal/<fence>-<n>.seg  answers of language models, in the order in which they came
     <job_id>/…                        copies of result and archive, for people and tools that look at the folder
 """
+
+import re
 
 PROGRAM_PICKLE = "program.pkl"
 METADATA = "metadata.json"
@@ -18,14 +21,25 @@ SPEC = "spec.json"
 """What was asked for, sources included; not for download."""
 EVENTS = "events.jsonl"
 MANIFEST = "manifest.json"
+EVENTS_INDEX = "events.index.json"
+"""Where in the log which events are, so that a page is read without the rest; not for download."""
 EVENTS_MANIFEST = "events.manifest.json"
 """Signs the archive, which is written after the job has ended, when ``manifest.json`` stands already."""
 
-ARCHIVED_FILES = (EVENTS, SPEC)
+ARCHIVED_FILES = (EVENTS, EVENTS_INDEX, SPEC)
 """What the archive holds, wherever the result stands."""
 
-PUBLIC_FILES = (PROGRAM_PICKLE, METADATA, PROGRAM_STATE, RESULT, EVENTS)
+PROGRAM_FILES = (METADATA, PROGRAM_STATE, PROGRAM_PICKLE)
+"""What a runner sends of a program, all three."""
+
+PUBLIC_FILES = (*PROGRAM_FILES, RESULT, EVENTS)
 """The names that a client may download; anything else is not found."""
+
+
+DATASETS = "datasets"
+DATASETS_OWNER = "datasets/owner.txt"
+
+_DATASET = re.compile(r"datasets/[^/]+/[0-9a-f]{64}\.json")
 
 
 def dataset_path(tenant: str, sha256: str) -> str:
@@ -33,7 +47,12 @@ def dataset_path(tenant: str, sha256: str) -> str:
 
     Two tenants share nothing: whether a file had to be written would tell one that the other has the same rows.
     """
-    return f"datasets/{tenant}/{sha256}.json"
+    return f"{DATASETS}/{tenant}/{sha256}.json"
+
+
+def is_dataset(path: str) -> bool:
+    """Whether the rows of jobs may stand there; whatever else lies beside them was not put there by a submission."""
+    return _DATASET.fullmatch(path) is not None
 
 
 def attempt_folder(job_id: str, fence: int) -> str:

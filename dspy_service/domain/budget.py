@@ -38,7 +38,12 @@ class Budget(ModelBudget):
     """
 
     max_seconds: Annotated[
-        float | None, Field(gt=0, description="Running time; queued and paused time does not count.")
+        float | None,
+        Field(
+            gt=0,
+            description="Time in `running`, all attempts together (the summary's `active_seconds`). Waiting, start-ups "
+            "(`validating`), pauses and hand-backs do not count. A retry has all of it again.",
+        ),
     ] = None
     max_metric_calls: Annotated[
         int | None, Field(ge=1, description="Calls of the metric while optimizing; counted anew by each attempt.")

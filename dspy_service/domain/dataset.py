@@ -123,8 +123,7 @@ def _check_columns_are_distinct(mapping: ColumnMapping) -> None:
 def _check_side(side: str, mapped: Mapping[str, str], declared: Sequence[str], signature: SignatureFacts) -> None:
     for field in mapped:
         if field not in declared:
-            path = f"{_MAPPING}.{side}.{field}"
-            raise UnsupportedRequestError(f"{path}: {_unknown_field(field, signature)}", field=path)
+            raise UnsupportedRequestError.of(f"{_MAPPING}.{side}.{field}", _unknown_field(field, signature))
     for field in declared:
         if field not in mapped:
             message = f"{_MAPPING}.{side} misses {field!r}, which {signature.name} declares; map it to a column"

@@ -82,6 +82,11 @@ class UnsupportedRequestError(ServiceError):
         super().__init__(message)
         self.field = field
 
+    @classmethod
+    def of(cls, field: str, message: str) -> "UnsupportedRequestError":
+        """Make an error whose sentence begins with the field."""
+        return cls(f"{field}: {message}", field=field)
+
 
 class PayloadTooLargeError(ServiceError):
     """A size cap was passed."""

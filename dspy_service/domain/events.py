@@ -38,7 +38,8 @@ class NewEvent(Schema):
     * ``candidate``: ``{"candidate", "parents"?, "instructions"?, "score"?}``
     * ``usage``: ``{"roles": {role: RoleUsage}}``: totals so far, not what came since the last one
     * ``checkpoint``: ``{"score", "number"}``: a best program so far, which a stop now finds
-    * ``warning``: ``{"code", "message"}``
+    * ``warning``: ``{"code", "message"}``; ``provider_waits`` and ``provider_answers`` stand around a long wait for a
+      provider that refuses calls
     """
 
     type: EventType

@@ -19,7 +19,9 @@ to runner              ``stop``     ``reason`` (``budget_exhausted``): compile n
                                     so far on the test split and report it; before the compile: report a failure;
                                     with ``final`` (true): end that evaluation too
 to supervisor          ``ready``    ``level``, ``applied`` {…}, ``versions`` {…}, ``pid``
-to supervisor          ``lm``       ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id`` (or null), ``candidate``
+to supervisor          ``lm``       ``id``, ``role``, ``request`` (lm15 dict), ``rollout_id`` (or null), ``candidate``;
+                                    ``phase``: what it is asked for. ``compile`` is believed, as it may spend least;
+                                    anything else means the phase that was told last
 to supervisor          ``status``   ``status``: ``running``
 to supervisor          ``phase``    ``phase``: what the calls that follow are for: ``baseline``, ``compile``, ``final``;
                                     each once, in this order. The dry run comes before the first

@@ -24,7 +24,7 @@ from dspy_service.domain.spec import DEFAULT_PRIORITY, JobSpec, SplitFractions
 from dspy_service.domain.webhook import Webhook
 
 SCHEMA_VERSION = 1
-"""Of records, events and manifests; a newer one than ours is refused at start-up."""
+"""Of records and events; who meets a newer one refuses to read it."""
 
 
 class JobStatus(StrEnum):
@@ -78,7 +78,8 @@ TerminationReason = Literal[
     "time_limit",
     "cancelled",
 ]
-"""Why a job ended; which ones go with which status is in DESIGN.md section 3."""
+"""Why a job ended. The first four go with ``success``; ``cancelled`` with its own status; the others with ``failed``,
+as ``budget_exhausted`` does when there is no program."""
 
 
 class Failure(Schema):
@@ -122,21 +123,31 @@ class Job(Schema):
     tenant: str = "local"
     status: JobStatus = JobStatus.PENDING
     message: str | None = None
-    """The newest progress event's name, or the one-line reason of a failure."""
+    """The newest progress event's name, the one-line reason of a failure, or for which provider it waits."""
     created_at: datetime
     queued_at: datetime
-    """When it last became ``pending``: at submit, after a loss, a hand-back, a resume or a retry."""
+    """When it last became ``pending``: at submit, after a loss, a hand-back, a resume or a retry.
+
+    After a loss or a hand-back it waits where it did before nevertheless, not behind jobs that were queued since.
+    """
     started_at: datetime | None = None
     """Of the first attempt."""
     attempt_started_at: datetime | None = None
     completed_at: datetime | None = None
     active_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """Running time of earlier attempts; neither queued nor paused time, nor the present attempt."""
+    """Time in ``running`` of all attempts, as their holders count it and tell it with each heartbeat.
+
+    Waiting, ``validating``, pauses, and what a gentle stop waits for are not in it.
+    """
+    forgiven_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Of these, what had run before the last retry: a budget's ``max_seconds`` does not count it."""
     attempt: Annotated[int, Field(ge=0)] = 0
     fence: Annotated[int, Field(ge=0)] = 0
     losses: Annotated[int, Field(ge=0)] = 0
     owner: str | None = None
     """The worker that holds the lease, for people who look; the fence is what proves it."""
+    leased_until: datetime | None = None
+    """How long the worker that holds it has it for itself, unless it renews that; None: nobody holds it."""
     wish: Wish = Wish.GO_ON
     """What a user asked for and the worker has not done yet."""
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
@@ -158,7 +169,10 @@ class Job(Schema):
     """The fence that the archive's manifest names."""
     sandbox_level: str | None = None
     module_name: str
+    optimizer: str
+    """Its name in the catalogue; by this one jobs are found."""
     optimizer_name: str
+    """As it was sent."""
     dataset_rows: Annotated[int, Field(ge=1)]
     dataset_path: str
     """Where the rows stand in the artifact store; content-addressed."""
@@ -169,6 +183,8 @@ class Job(Schema):
     compile_kwargs: dict[str, JsonValue]
     budget: Budget | None = None
     webhook: Webhook | None = None
+    webhook_problem: str | None = None
+    """Why the webhook was not told of the end, after the newest try."""
     metadata: dict[str, str] = Field(default_factory=dict)
 
     def evolve(self, **changes: object) -> "Job":
@@ -203,6 +219,8 @@ class NewJob(Schema):
     idempotency_key: str | None = None
     body_sha256: str = ""
     """Of the request body; tells a replay from a key that was used twice."""
+    optimizer: str | None = None
+    """Its name in the catalogue; None: the one that was sent."""
     max_live_jobs: Annotated[int, Field(ge=0)] = 0
     """Most jobs of the tenant that have not ended, this one included; 0: any number. Checked, not kept."""
 
@@ -227,4 +245,6 @@ class Outcome(Schema):
     message: str
     result_path: str | None = None
     """Folder that this attempt has written; None: no files."""
+    active_seconds: Annotated[float | None, Field(ge=0)] = None
+    """Running time of all attempts together, as this one counts it; None: what its holder said last stands."""
     has_artifact: bool = False

@@ -12,8 +12,8 @@ class JobFilter(Schema):
     """All conditions must hold; None and empty hold always."""
 
     status: JobStatus | None = None
-    optimizer_name: str | None = None
-    """As submitted."""
+    optimizer: str | None = None
+    """Its name in the catalogue, however it was spelt when the job was submitted."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """Pairs that the job's metadata must hold."""
 
@@ -21,7 +21,7 @@ class JobFilter(Schema):
         """Whether a job is shown."""
         return (
             (self.status is None or job.status is self.status)
-            and (self.optimizer_name is None or job.optimizer_name == self.optimizer_name)
+            and (self.optimizer is None or job.optimizer == self.optimizer)
             and self.metadata.items() <= job.metadata.items()
         )
 

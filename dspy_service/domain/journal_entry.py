@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 
 import pydantic_core
 
-from dspy_service.domain.errors import ConfigurationError
+from dspy_service.domain.schema_version import require_known_version
 
 SCHEMA_VERSION: Final = 1
 
@@ -21,7 +21,7 @@ tenant had paid for it already."""
 _ORIGINS: Final = get_args(Origin)
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _RESPONSE: Final = b'"response":'
-_FACTS: Final = 8
+_FACTS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class JournalEntry:
     """What a provider was paid, by whichever job; None: the price is not known."""
     answer: bytes = field(repr=False)
     """A ``"response": …`` or an ``"error": …`` of an ``answer`` frame."""
+    is_estimated: bool = False
+    """Whether the provider told no tokens, so that they and the cost are a guess on the high side."""
 
     @property
     def is_response(self) -> bool:
@@ -63,6 +65,7 @@ class JournalEntry:
             self.prompt_tokens,
             self.completion_tokens,
             self.cost_usd,
+            self.is_estimated,
         ]
         return pydantic_core.to_json(facts) + b"\n" + self.answer
 
@@ -78,31 +81,27 @@ class JournalEntry:
         facts = pydantic_core.from_json(first)
         if not isinstance(facts, list) or not facts or type(facts[0]) is not int:
             raise ValueError("the facts are not a list with a version")
-        require_known_version(facts[0])
+        require_known_version("an answer", facts[0], known=SCHEMA_VERSION)
         if not answer or b"\n" in answer or not _is_sound(facts):
             raise ValueError("the facts are not those of a journal's entry")
-        _, key, role, model, origin, prompt_tokens, completion_tokens, cost_usd = facts
-        return cls(key, role, model, origin, prompt_tokens, completion_tokens, cost_usd, answer)
-
-
-def require_known_version(version: int) -> None:
-    """Refuse to read what a newer release wrote.
-
-    Raises:
-        ConfigurationError: when ``version`` is newer than ours.
-    """
-    if version > SCHEMA_VERSION:
-        message = (
-            f"The journal of this job has schema version {version}, and this release reads up to {SCHEMA_VERSION}; "
-            "upgrade this worker."
+        _, key, role, model, origin, prompt_tokens, completion_tokens, cost_usd, is_estimated = facts
+        return cls(
+            key,
+            role,
+            model,
+            origin,
+            prompt_tokens,
+            completion_tokens,
+            cost_usd,
+            answer,
+            is_estimated=is_estimated,
         )
-        raise ConfigurationError(message)
 
 
 def _is_sound(facts: list[Any]) -> bool:
     if len(facts) != _FACTS:
         return False
-    _, key, role, model, origin, prompt_tokens, completion_tokens, cost_usd = facts
+    _, key, role, model, origin, prompt_tokens, completion_tokens, cost_usd, is_estimated = facts
     return (
         isinstance(key, str)
         and _KEY.fullmatch(key) is not None
@@ -112,4 +111,5 @@ def _is_sound(facts: list[Any]) -> bool:
         and type(prompt_tokens) is int
         and type(completion_tokens) is int
         and (cost_usd is None or isinstance(cost_usd, float | int))
+        and isinstance(is_estimated, bool)
     )

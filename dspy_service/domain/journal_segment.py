@@ -14,8 +14,9 @@ from pydantic import Field, ValidationError
 
 from dspy_service.domain.artifact_manifest import SignatureError
 from dspy_service.domain.artifact_paths import journal_segment
-from dspy_service.domain.journal_entry import SCHEMA_VERSION, require_known_version
+from dspy_service.domain.journal_entry import SCHEMA_VERSION
 from dspy_service.domain.schema import Schema
+from dspy_service.domain.schema_version import require_known_version
 
 SEGMENT_BYTES: Final = 1 << 20
 """About how large a segment grows: it is read and checked in one go."""
@@ -62,9 +63,9 @@ def decode_segment(data: bytes, head: SegmentHead, *, key: bytes) -> list[bytes]
     try:
         found = SegmentHead.model_validate_json(first)
     except ValidationError as error:
-        require_known_version(_version(first))
+        require_known_version("a journal", _version(first), known=SCHEMA_VERSION)
         raise SignatureError("its head is not one") from error
-    require_known_version(found.schema_version)
+    require_known_version("a journal", found.schema_version, known=SCHEMA_VERSION)
     if found != head:
         raise SignatureError("it was signed for another place")
     lines = body.split(b"\n") if body else []

@@ -40,11 +40,14 @@ class Scope(StrEnum):
     ARTIFACTS_READ = "artifacts:read"
     SERVE_INVOKE = "serve:invoke"
     ADMIN = "admin"
+    METRICS_READ = "metrics:read"
 
 
 ALL_SCOPES = tuple(Scope)
-USER_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
-"""What a key may do unless its creator says otherwise: everything but making keys."""
+OPERATOR_SCOPES = (Scope.METRICS_READ,)
+"""What concerns all tenants together; a key gives it on only when it has it itself."""
+USER_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN and scope not in OPERATOR_SCOPES)
+"""What a key may do unless its creator says otherwise: everything of its tenant but making keys."""
 
 
 class ApiKey(Schema):

@@ -62,33 +62,35 @@ class ModelPolicy:
         check_kwargs(model.extra, EXTRA_OPTIONS, _EXTRA_REFUSED, field=f"{field}.extra", owner="the service")
         stop = model.extra.get("stop")
         if isinstance(stop, list) and not all(isinstance(each, str) for each in stop):
-            raise _refused(f"{field}.extra.stop", "must hold strings only")
+            raise UnsupportedRequestError.of(f"{field}.extra.stop", "must hold strings only")
 
     def _check_name(self, model: ModelSettings, field: str) -> None:
         name = model.name
         if name.startswith("demo/"):
             if not _DEMO_NAME.fullmatch(name):
-                raise _refused(field, f"there is no demo model {name!r}; the only one is 'demo/in-context'")
+                raise UnsupportedRequestError.of(
+                    field, f"there is no demo model {name!r}; the only one is 'demo/in-context'"
+                )
             name = name.partition("?")[0]  # behind it stand options, not another model
         elif not _NAME.fullmatch(name):
-            raise _refused(field, f"{name!r} is no model; write <provider>/<model>, for example openai/gpt-4o-mini")
+            raise UnsupportedRequestError.of(
+                field, f"{name!r} is no model; write <provider>/<model>, for example openai/gpt-4o-mini"
+            )
         if self.allowed_models and name not in self.allowed_models:
             known = ", ".join(sorted(self.allowed_models))
-            raise _refused(field, f"{name!r} is not allowed here; the operator allows: {known}")
+            raise UnsupportedRequestError.of(field, f"{name!r} is not allowed here; the operator allows: {known}")
 
     def _check_base_url(self, model: ModelSettings, field: str) -> None:
         if model.name.startswith("demo/"):
-            raise _refused(field, "the demo model runs inside the service and has no endpoint; leave base_url out")
+            raise UnsupportedRequestError.of(
+                field, "the demo model runs inside the service and has no endpoint; leave base_url out"
+            )
         try:
             origin = origin_of(model.base_url or "")
         except ValueError as error:
-            raise _refused(field, str(error)) from None
+            raise UnsupportedRequestError.of(field, str(error)) from None
         if origin in self.allowed_origins or (self.allow_loopback and is_loopback(host_of(origin))):
             return
         known = ", ".join(sorted(self.allowed_origins)) or "none"
         message = f"{origin} is not an endpoint that this service may call (allowed: {known}); ask its operator"
-        raise _refused(field, message)
-
-
-def _refused(field: str, message: str) -> UnsupportedRequestError:
-    return UnsupportedRequestError(f"{field}: {message}", field=field)
+        raise UnsupportedRequestError.of(field, message)

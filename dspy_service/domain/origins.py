@@ -29,8 +29,11 @@ def origin_of(url: str) -> str:
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         message = "must look like https://host/v1"
         raise ValueError(message)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        message = "must not hold a user, a query or a fragment"
+    if "@" in parts.netloc:
+        message = "must not hold a user name or password"
+        raise ValueError(message)
+    if parts.query or parts.fragment:
+        message = "must not hold a query or a fragment"
         raise ValueError(message)
     host = _plain_host(parts.hostname)
     if parts.netloc.lower() not in {host, f"{host}:{port}"}:  # something behind a bracket, an empty port, zeros

@@ -1,10 +1,12 @@
 """What can be said about waiting."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from dspy_service.domain.schema import Schema
+from dspy_service.domain.workers import SandboxLevel
 
 
 class Place(Schema):
@@ -24,3 +26,13 @@ class QueueFigures(Schema):
     """Jobs that a worker holds."""
     oldest_waiting_seconds: Annotated[float, Field(ge=0)]
     """0 when none waits."""
+
+
+@dataclass(frozen=True)
+class QueueRules:
+    """What decides about waiting."""
+
+    min_level: SandboxLevel
+    """Weakest confinement in which submitted code may run."""
+    tenant_running_jobs: int = 0
+    """The most that one tenant may run at the same time; 0: any number."""

@@ -50,6 +50,13 @@ class RoleUsage(Schema):
     """Requests that an earlier job of the tenant had paid for; free."""
     failed_calls: int = 0
     """Requests that a provider refused, or did not answer in this attempt."""
+    estimated_calls: Annotated[
+        int,
+        Field(
+            description="Calls whose provider told no token counts: their tokens, and so their cost, are estimated on "
+            "the high side, from the text."
+        ),
+    ] = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
@@ -62,6 +69,9 @@ class Usage(Schema):
     roles: dict[str, RoleUsage] = Field(default_factory=dict)
     total_calls: int = 0
     total_tokens: int = 0
+    estimated_calls: Annotated[
+        int, Field(description="Calls whose tokens, and so their cost, are estimated: their provider told none.")
+    ] = 0
     cost_usd: float | None = None
     """None when any of the paid calls has no known price."""
     unpriced_models: list[str] = Field(default_factory=list)

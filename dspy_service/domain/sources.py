@@ -73,16 +73,20 @@ def _signature_facts(tree: ast.Module) -> SignatureFacts:
     """Find the one ``dspy.Signature`` subclass; of a chain of subclasses, the last."""
     found = find_signatures(tree)
     if not found:
-        raise _unsupported(SIGNATURE_FIELD, "declares no subclass of dspy.Signature; send the class definition")
+        raise UnsupportedRequestError.of(
+            SIGNATURE_FIELD, "declares no subclass of dspy.Signature; send the class definition"
+        )
     if len(found) > 1:
         names = ", ".join(each.name for each in found)
-        raise _unsupported(SIGNATURE_FIELD, f"declares several signatures ({names}); send exactly one")
+        raise UnsupportedRequestError.of(SIGNATURE_FIELD, f"declares several signatures ({names}); send exactly one")
     for side, fields in (("InputField", found[0].inputs), ("OutputField", found[0].outputs)):
         if not fields:
-            raise _unsupported(SIGNATURE_FIELD, f"{found[0].name} declares no dspy.{side}; it needs at least one")
+            raise UnsupportedRequestError.of(
+                SIGNATURE_FIELD, f"{found[0].name} declares no dspy.{side}; it needs at least one"
+            )
     for name in found[0].taken_names():
         message = f"{found[0].name} has a field {name!r}, a name that DSPy needs for itself; rename it"
-        raise _unsupported(SIGNATURE_FIELD, message)
+        raise UnsupportedRequestError.of(SIGNATURE_FIELD, message)
     return SignatureFacts(name=found[0].name, inputs=found[0].inputs, outputs=found[0].outputs)
 
 
@@ -90,9 +94,11 @@ def _metric_facts(tree: ast.Module, arity: int) -> MetricFacts:
     """Find the one metric function and check that it can be called."""
     function = _the_metric(tree)
     if isinstance(function, ast.AsyncFunctionDef):
-        raise _unsupported(METRIC_FIELD, f"{function.name} is async; DSPy calls the metric as a plain function")
+        raise UnsupportedRequestError.of(
+            METRIC_FIELD, f"{function.name} is async; DSPy calls the metric as a plain function"
+        )
     if _yields(function):
-        raise _unsupported(METRIC_FIELD, f"{function.name} is a generator; return the score instead")
+        raise UnsupportedRequestError.of(METRIC_FIELD, f"{function.name} is a generator; return the score instead")
     facts = _call_facts(function)
     _check_arity(facts, arity)
     return facts
@@ -142,10 +148,10 @@ def _the_metric(tree: ast.Module) -> _Function:
         return functions["metric"]
     public = [function for name, function in functions.items() if not name.startswith("_")]
     if not public:
-        raise _unsupported(METRIC_FIELD, "declares no function; send def metric(gold, pred, trace=None)")
+        raise UnsupportedRequestError.of(METRIC_FIELD, "declares no function; send def metric(gold, pred, trace=None)")
     if len(public) > 1:
         names = ", ".join(function.name for function in public)
-        raise _unsupported(METRIC_FIELD, f"declares several functions ({names}); name one of them metric")
+        raise UnsupportedRequestError.of(METRIC_FIELD, f"declares several functions ({names}); name one of them metric")
     return public[0]
 
 
@@ -169,7 +175,7 @@ def _call_facts(function: ast.FunctionDef) -> MetricFacts:
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if default is None:
             message = f"{function.name} requires the keyword-only argument {argument.arg!r}; give it a default"
-            raise _unsupported(METRIC_FIELD, message)
+            raise UnsupportedRequestError.of(METRIC_FIELD, message)
     return MetricFacts(
         name=function.name,
         required=positional - len(arguments.defaults),
@@ -180,15 +186,11 @@ def _call_facts(function: ast.FunctionDef) -> MetricFacts:
 def _check_arity(facts: MetricFacts, arity: int) -> None:
     if facts.accepted is not None and facts.accepted < _MIN_ARITY:
         message = f"{facts.name} takes {facts.accepted} positional arguments; it is called with (gold, pred, trace)"
-        raise _unsupported(METRIC_FIELD, message)
+        raise UnsupportedRequestError.of(METRIC_FIELD, message)
     if arity == _GEPA_ARITY and facts.accepted is not None and facts.accepted < _GEPA_ARITY:
         message = f"{facts.name} takes {facts.accepted} positional arguments; GEPA calls it with {_GEPA_ARGUMENTS}"
-        raise _unsupported(METRIC_FIELD, message)
+        raise UnsupportedRequestError.of(METRIC_FIELD, message)
     allowed = max(arity, _MIN_ARITY)
     if facts.required > allowed:
         message = f"{facts.name} requires {facts.required} arguments and gets at most {allowed}; give the rest defaults"
-        raise _unsupported(METRIC_FIELD, message)
-
-
-def _unsupported(field: str, message: str) -> UnsupportedRequestError:
-    return UnsupportedRequestError(f"{field}: {message}", field=field)
+        raise UnsupportedRequestError.of(METRIC_FIELD, message)

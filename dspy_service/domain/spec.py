@@ -85,7 +85,7 @@ class SplitFractions(Schema):
 class JobLimits(Schema):
     """What one job may use. A request may only lower what the operator allows; null leaves that as it is."""
 
-    max_seconds: Annotated[float | None, Field(gt=0, description="Wall time of one attempt.")] = None
+    max_seconds: Annotated[float | None, Field(gt=0, description="Time of one attempt, `validating` included.")] = None
     cpu_seconds: Annotated[float | None, Field(ge=1, description="CPU time, of all threads together.")] = None
     memory_bytes: Annotated[
         int | None, Field(ge=MIN_MEMORY_BYTES, description="Resident memory; a program with DSPy alone needs 128 MiB.")

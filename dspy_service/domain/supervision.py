@@ -38,6 +38,16 @@ class Reins:
         self._free = asyncio.Event()
         self._held = asyncio.Event()
         self._free.set()
+        self._count: Callable[[], float] = lambda: 0.0
+
+    def count_with(self, running_seconds: Callable[[], float]) -> None:
+        """Say how to learn for how long the attempt has been ``running``; it must never fall."""
+        self._count = running_seconds
+
+    @property
+    def running_seconds(self) -> float:
+        """For which the attempt has been ``running``: its own clock, which stands still while it is held."""
+        return self._count()
 
     def halt(self, why: Halt) -> None:
         """Ask for a stop, for good; the most urgent reason stands."""
@@ -98,6 +108,10 @@ class Checkpoint:
 
 KeepBest = Callable[[Checkpoint], Awaitable[None]]
 """Stores a checkpoint so that it outlives the attempt; awaited in order, the newest may replace one that waits."""
+
+
+BUG = Failure(kind="internal_error", message="The service failed while it ran this job; its operator has the log.")
+"""Of ours: what a job says that it ended."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,16 @@ GRANT_SECONDS: Final = 15.0
 PRESSURE_SECONDS: Final = 300.0
 """How long after the end of a provider's refusals every call to it still asks first."""
 
+MAX_QUIET_SECONDS: Final = 60.0
+"""Longest silence after one refusal, whatever the provider asks for: a probe a minute costs it nothing, and what it
+asked for may be a mistake, or over before its time."""
+
+PROBE_SECONDS: Final = 1.0
+"""How long the first call after a silence goes alone: a refusal comes faster than an answer, nearly always at once."""
+
+RAMP_SECONDS: Final = 10.0
+"""From half of the pace before the refusals back to all of it, once a probe was not refused."""
+
 
 class ProviderLimits(Schema):
     """What a provider allows one account; None: nothing is said."""
@@ -52,6 +62,22 @@ class CallGrant(Schema):
     """Whether the store wants to hear when they have ended (see GrantUse)."""
     wait_seconds: Annotated[float, Field(ge=0)] = 0.0
     """When to ask again for the rest."""
+    silence_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long the provider is left alone yet, since it refused calls; 0: it is not."""
+    refusals: Annotated[int, Field(ge=0)] = 0
+    """Its refusals in a row so far; those of calls that were under way together are one."""
+
+
+class ProviderWait(Schema):
+    """A job that stands still since a provider refuses its calls."""
+
+    provider: str
+    """As the job's owner knows it: the prefix of the model's name, or the origin of a ``base_url``."""
+    seconds: Annotated[float, Field(ge=0)]
+    """So far."""
+    silence_seconds: Annotated[float, Field(ge=0)]
+    """Until the provider is tried again."""
+    refusals: Annotated[int, Field(ge=0)]
 
 
 class GrantUse(Schema):

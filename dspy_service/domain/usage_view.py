@@ -36,6 +36,7 @@ def usage_of(roles: Mapping[str, JsonValue]) -> Usage:
         roles=used,
         total_calls=paid,
         total_tokens=sum(role.prompt_tokens + role.completion_tokens for role in called),
+        estimated_calls=sum(role.estimated_calls for role in called),
         cost_usd=_cost(called),
         unpriced_models=sorted({role.model for role in called if role.cost_usd is None}),
         cache_hit_rate=free / (paid + free) if paid + free else None,

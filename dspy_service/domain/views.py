@@ -31,7 +31,11 @@ class JobView(Schema):
     job_id: str
     status: JobStatus
     message: Annotated[
-        str | None, Field(description="The newest progress event's name, or one line that says why the job failed.")
+        str | None,
+        Field(
+            description="The newest progress event's name, or one line that says why the job failed, or which provider "
+            "refuses its calls and until when it waits."
+        ),
     ]
     created_at: UtcTime
     started_at: UtcTime | None
@@ -52,7 +56,7 @@ class JobStatusView(JobView):
     result: Annotated[RunResponse | None, Field(description="Null until the job has ended, then always present.")]
 
 
-WaitingReason = Literal["behind_others", "tenant_limit", "no_worker"]
+WaitingReason = Literal["behind_others", "tenant_limit", "no_worker", "worker_silent"]
 
 
 class Waiting(Schema):
@@ -91,17 +95,28 @@ class JobSummaryView(JobView):
         int | None, Field(description="Among your own waiting jobs; 1 is next. Null when it does not wait.")
     ]
     waiting_reason: Annotated[
-        WaitingReason | None, Field(description="Why a pending job waits; null: it will be taken at once.")
+        WaitingReason | None,
+        Field(
+            description="Why a pending job waits; null: it will be taken at once. `worker_silent`: it seems to run, "
+            "but its worker is gone."
+        ),
     ]
     waiting_detail: Annotated[str | None, Field(description="The same as a sentence.")]
     active_seconds: Annotated[
         float,
-        Field(description="Running time of all attempts, which `max_seconds` bounds; not queued, not paused."),
+        Field(
+            description="Time in `running` of all attempts, as of the last heartbeat; not queued, not starting, not "
+            "paused. A budget's `max_seconds` bounds what came after the last retry, by the same clock."
+        ),
     ]
     losses: Annotated[int, Field(description="Workers that died on it.")]
     best_score: Annotated[
         float | None,
         Field(description="Of the best program stored so far, on the whole valset; a stop keeps it."),
+    ]
+    webhook_problem: Annotated[
+        str | None,
+        Field(description="Why your webhook was not told of the end, at the newest try; null: it was, or not tried."),
     ]
 
 
@@ -170,8 +185,13 @@ def page_events(events: Sequence[Event], *, after: int, limit: int, last_seq: in
     )
 
 
+# Of a page of a hundred jobs, looking the names up anew for each cost more than the rest of its view.
+_COMMON_FIELDS = tuple(name for name in JobView.model_fields if name in Job.model_fields)
+_SUMMARY_FIELDS = tuple(name for name in JobSummaryView.model_fields if name in Job.model_fields)
+
+
 def _common(job: Job, now: datetime) -> dict[str, object]:
-    fields = {name: getattr(job, name) for name in JobView.model_fields if name != "estimated_seconds_remaining"}
+    fields = {name: getattr(job, name) for name in _COMMON_FIELDS}
     return {**fields, "estimated_seconds_remaining": job.remaining_seconds(now)}
 
 
@@ -189,23 +209,15 @@ def view_status(job: Job, events: Sequence[Event], result: RunResponse | None, n
 
 def view_summary(job: Job, now: datetime, waiting: Waiting = NOT_WAITING) -> JobSummaryView:
     """Compose the small view of a job; its cost does not depend on the job's history."""
-    own = {name: getattr(job, name) for name in JobSummaryView.model_fields if name in type(job).model_fields}
     return JobSummaryView.model_validate(
         {
-            **own,
-            **_common(job, now),
+            **{name: getattr(job, name) for name in _SUMMARY_FIELDS},
+            "estimated_seconds_remaining": job.remaining_seconds(now),
             "elapsed_seconds": job.elapsed_seconds(),
             "requested": None if job.wish is Wish.GO_ON else job.wish.value,
             "queue_position": waiting.position,
             "waiting_reason": waiting.reason,
             "waiting_detail": waiting.detail,
-            "active_seconds": job.active_seconds + _present_attempt_seconds(job, now),
             "best_score": job.best.score if job.best is not None else None,
         }
     )
-
-
-def _present_attempt_seconds(job: Job, now: datetime) -> float:
-    if job.status not in {JobStatus.VALIDATING, JobStatus.RUNNING} or job.attempt_started_at is None:
-        return 0.0
-    return max(0.0, (now - job.attempt_started_at).total_seconds())

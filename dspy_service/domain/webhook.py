@@ -10,6 +10,8 @@ from dspy_service.domain.schema import Schema
 RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Pauses after the first try, the second, …, as the rules name them: 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h."""
 
+MOST_TRIES: Final = len(RETRY_SECONDS) + 1
+
 LONGEST_PAUSE_SECONDS: Final = 86_400.0
 _SPREAD: Final = 0.1
 

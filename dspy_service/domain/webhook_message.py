@@ -35,7 +35,7 @@ def end_message(job: Job) -> bytes:
 
     One that would be larger has its large fields left out, one after the other, until it fits.
     """
-    data = view_summary(job, job.completed_at or job.created_at).model_dump(mode="json")
+    data = view_summary(job, job.completed_at or job.created_at).model_dump(mode="json", exclude={"webhook_problem"})
     left_out = iter(_LARGE_FIELDS)
     while len(body := _body(job, data)) > MAX_BODY_BYTES:
         del data[next(left_out)]

@@ -29,13 +29,15 @@ class WebhookPolicy:
         Raises:
             UnsupportedRequestError: it is no https address, or one that must not be called from here.
         """
+        if "#" in webhook.url:
+            raise _refused("must not hold a fragment")
         address, _, query = webhook.url.partition("?")
         try:
             origin = origin_of(address)
         except ValueError as error:
             raise _refused(str(error)) from None
-        if not query.isprintable() or not query.isascii() or " " in query or "#" in query:
-            raise _refused("must hold a plain query, without a fragment")
+        if not query.isprintable() or not query.isascii() or " " in query:
+            raise _refused("must hold a plain query: printable ASCII characters without spaces")
         if self.names(origin):
             return
         if not origin.startswith("https:"):
@@ -75,4 +77,4 @@ def _is_address(host: str) -> bool:
 
 
 def _refused(message: str) -> UnsupportedRequestError:
-    return UnsupportedRequestError(f"{_FIELD}: {message}", field=_FIELD)
+    return UnsupportedRequestError.of(_FIELD, message)

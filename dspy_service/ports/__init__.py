@@ -10,7 +10,7 @@ from dspy_service.ports.doorbell import Doorbell
 from dspy_service.ports.events import EventLog, EventStream
 from dspy_service.ports.index import JobIndex
 from dspy_service.ports.journal import JournalTail
-from dspy_service.ports.models import CallThrottle, ResponseCache
+from dspy_service.ports.models import CallLedger, CallThrottle, ResponseCache
 from dspy_service.ports.queue import JobQueue
 from dspy_service.ports.records import JobRecords
 from dspy_service.ports.store import JobStore
@@ -19,6 +19,7 @@ from dspy_service.ports.webhooks import WebhookQueue, WebhookSender
 
 __all__ = [
     "ArtifactStore",
+    "CallLedger",
     "CallThrottle",
     "Doorbell",
     "EventLog",

@@ -8,15 +8,26 @@ class ArtifactStore(Protocol):
     """Files by slash-separated path. Writes are atomic: a reader sees a whole file or none."""
 
     async def put(self, path: str, data: bytes) -> None:
-        """Write a file, replacing one of the same name."""
+        """Write a file, replacing one of the same name. It outlives a power cut once this returns."""
         ...
 
     async def put_new(self, path: str, data: bytes) -> bool:
-        """Write a file unless there is one; True when it was written. For content-addressed names."""
+        """Write a file unless there is one; True when it was written.
+
+        For content-addressed names, whose reader compares the hash: a power cut may cost what was written in the second
+        before it, as it may cost the job records of that second.
+        """
         ...
 
     async def get(self, path: str) -> bytes:
         """Return a file's bytes, or raise FileNotStoredError."""
+        ...
+
+    async def get_part(self, path: str, *, first_byte: int, byte_count: int) -> bytes:
+        """Return one byte or more from the middle of a file, fewer where it ends before.
+
+        Raises FileNotStoredError.
+        """
         ...
 
     def stream(self, path: str) -> AsyncIterator[bytes]:

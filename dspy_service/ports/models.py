@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from dspy_service.domain.call_counts import CallCounts
 from dspy_service.domain.throttle import CallGrant, CallWish, GrantUse, ProviderLimits
 
 
@@ -37,20 +38,56 @@ class CallThrottle(Protocol):
         ...
 
     async def refused(
-        self, provider: str, *, retry_after_seconds: float | None, calls_per_second: float, call_seconds: float
+        self,
+        provider: str,
+        *,
+        job_id: str,
+        retry_after_seconds: float | None,
+        calls_per_second: float,
+        call_seconds: float,
     ) -> None:
-        """Say that the provider answered 429: everybody waits, then goes on at half the pace, which grows again.
+        """Say that the provider answered 429: everybody waits, then one call goes alone, as a probe.
+
+        While probes are refused, everybody waits again and nothing else changes. Else all go on at half of the pace
+        before the refusals, and are back at it ``RAMP_SECONDS`` later. A pace that is refused after that is too high.
 
         Args:
             provider: See ``take``.
-            retry_after_seconds: What the provider asked for; without it the waits double from refusal to refusal.
-            calls_per_second: How fast this caller went; the throttle knows only the pace of what was granted.
+            job_id: Whose call it was.
+            retry_after_seconds: What the provider asked for, of which ``MAX_QUIET_SECONDS`` count; without it the waits
+                double from refusal to refusal, up to 10 s.
+            calls_per_second: How fast this job went; the throttle knows only the pace of what was granted.
             call_seconds: How long ago the refused call was begun; those that were under way together are one refusal.
         """
         ...
 
     async def pressure(self, provider: str) -> bool:
         """Tell whether calls must ask first even where the operator set no limits: somebody was refused lately."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+class CallLedger(Protocol):
+    """Counters of all calls of all jobs since the store began; they only grow. For operators: no budget is read here.
+
+    Every method raises StoreUnavailableError.
+    """
+
+    async def add(self, reporter: str, number: int, counts: CallCounts) -> None:
+        """Add to the counters.
+
+        Args:
+            reporter: Who counted.
+            number: Of its report, from 1, rising; one that was taken in already changes nothing.
+            counts: What came to each counter since the report before; not negative.
+        """
+        ...
+
+    async def totals(self) -> CallCounts:
+        """Return the counters; one to which nothing ever came may be left out."""
         ...
 
     async def aclose(self) -> None:

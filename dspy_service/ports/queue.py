@@ -6,7 +6,10 @@ from dspy_service.domain.queue import Place, QueueFigures
 
 
 class JobQueue(Protocol):
-    """Order: the tenant with the fewest running jobs first, then higher priority, then whoever waits longest."""
+    """Order: the tenant with the fewest running jobs first, then higher priority, then whoever waits longest.
+
+    A job that its worker gave back, or lost, has the place that it had before.
+    """
 
     async def next_job(self, *, tenant_running_jobs: int = 0) -> str | None:
         """Return the job that a free slot should claim now; None when no waiting job may run.

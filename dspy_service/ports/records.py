@@ -1,5 +1,6 @@
 """The job records: states, leases and fences. Every write of a worker names its fence."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -19,7 +20,8 @@ class JobRecords(Protocol):
         Raises:
             IdempotencyKeyReusedError: the key was used with another body.
             QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended; checked in the same step.
-            StoreUnavailableError: nothing was written; also while its dataset, an orphan, is being deleted.
+            StoreUnavailableError: it may be recorded or not, which the same idempotency key tells. Also while its
+                dataset, an orphan, is being deleted; then it is not.
         """
         ...
 
@@ -50,8 +52,21 @@ class JobRecords(Protocol):
         """
         ...
 
-    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
-        """Extend the lease and read the wish on the record. Raises LeaseLostError."""
+    async def renew(
+        self, job_id: str, *, fence: int, lease_seconds: float, active_seconds: float | None = None
+    ) -> Wish:
+        """Extend the lease and read the wish on the record.
+
+        Args:
+            job_id: The job.
+            fence: Proof of ownership.
+            lease_seconds: How long the claim holds from now.
+            active_seconds: Running time of all attempts together, as the holder counts it. The record's never falls:
+                less than that, or None, changes nothing.
+
+        Raises:
+            LeaseLostError: another worker owns it, or nobody does.
+        """
         ...
 
     async def advance(self, job_id: str, *, fence: int) -> None:
@@ -73,10 +88,29 @@ class JobRecords(Protocol):
         """
         ...
 
-    async def release(self, job_id: str, *, fence: int, message: str | None = None) -> Job:
+    async def release(
+        self,
+        job_id: str,
+        *,
+        fence: int,
+        message: str | None = None,
+        keeps_place: bool = True,
+        active_seconds: float | None = None,
+    ) -> Job:
         """Give the job back without a loss: ``paused`` when that is wished, ``cancelled`` likewise, else ``pending``.
 
-        Idempotent like ``finish``. ``message`` says why it waits again, where that needs saying. Raises LeaseLostError.
+        Idempotent like ``finish``.
+
+        Args:
+            job_id: The job.
+            fence: Proof of ownership.
+            message: Why it waits again, where that needs saying.
+            keeps_place: Whether it waits where it did before, or behind its tenant's other jobs: nothing bounds how
+                often one that cannot go on is given back.
+            active_seconds: As in ``renew``.
+
+        Raises:
+            LeaseLostError: another worker owns it, or nobody does.
         """
         ...
 
@@ -87,6 +121,9 @@ class JobRecords(Protocol):
         ``paused``, or ``pending``. One that a worker holds shows the wish until the worker obeys. Asking twice changes
         nothing. A cancel cannot be taken back.
 
+        A worker whose lease is over holds nothing: the lease is ended in the same step, as ``reap`` would, unless the
+        server is up for less than it lasts.
+
         Raises:
             JobNotFoundError: there is no such job.
             JobStateError: its state forbids it.
@@ -94,25 +131,41 @@ class JobRecords(Protocol):
         ...
 
     async def reopen(self, job_id: str, *, spec: JobSpec) -> Job:
-        """Move a failed job back to ``pending`` for a new attempt with the same journal; losses count from 0 again.
+        """Move a failed job back to ``pending`` for a new attempt with the same journal.
 
-        A job that waits or runs already is left as it is.
+        Losses, and the seconds of a budget, count from 0 again.
+
+        A job that waits or runs again already, since it was reopened, is left as it is.
 
         Raises:
             JobNotFoundError: there is no such job.
-            JobStateError: it has ended otherwise, is paused, or its end has not been settled yet.
+            JobStateError: it has ended otherwise, never has, is paused, or its end has not been settled yet.
         """
         ...
 
     async def reap(self, *, lease_seconds: float, max_losses: int, limit: int = 100) -> list[Job]:
         """End every lease that has expired, as one loss each: fence + 1 at once, then ``pending`` again.
 
-        With ``max_losses`` losses the job ends ``failed``, reason ``lost``; one that was to be cancelled or paused is.
-        A job keeps its best program so far as its artifact when it ends here. Nothing is reaped while the server is up
+        With ``max_losses`` losses the job ends ``failed``, reason ``lost``. One that was to be cancelled or paused is,
+        which is no loss. Who held it is logged, and stands nowhere else.
+        A job keeps its best program so far as its artifact when it ends here, and the place in the queue that it had
+        when it waits again. Nothing is reaped while the server is up
         for less than ``lease_seconds``: after an outage every lease looks expired.
 
         Returns:
             The jobs as they are now.
+        """
+        ...
+
+    async def lose(self, owners: Sequence[str], *, max_losses: int) -> list[Job]:
+        """End the leases of owners that are known to be dead, as ``reap`` would at last.
+
+        Args:
+            owners: As they claimed; a name must never have been another's.
+            max_losses: So many end a job.
+
+        Returns:
+            The jobs that they held, as they are now.
         """
         ...
 
@@ -137,12 +190,25 @@ class JobRecords(Protocol):
         """Remove every trace of an ended job; False when there was none. Raises JobNotFinishedError."""
         ...
 
-    async def take_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
-        """Return datasets that no job has named for so long, and forget them: the caller deletes their files.
+    async def due_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
+        """Return datasets that no job has named for so long; the caller deletes their files, then forgets them.
 
-        For a minute from now, a new job that names one of them is refused with StoreUnavailableError, so that none is
-        accepted whose rows are just being deleted.
+        Each one is due again after as long, so that a caller that dies meanwhile loses none. For a minute from now, a
+        new job that names one of them is refused with StoreUnavailableError, so that none is accepted whose rows are
+        just being deleted.
         """
+        ...
+
+    async def forget_orphan(self, path: str) -> None:
+        """Note that the file of a due orphan was deleted.
+
+        It stays an orphan when it was stored again since then, for a job that was refused, and when that was over a
+        minute ago.
+        """
+        ...
+
+    async def note_orphans(self, paths: Sequence[str], *, in_seconds: float) -> None:
+        """Note those of these datasets that no job names as orphans, as if from ``in_seconds`` on."""
         ...
 
     async def pin(self, name: str, value: str) -> str:

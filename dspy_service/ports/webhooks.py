@@ -12,12 +12,12 @@ class WebhookQueue(Protocol):
         """Return deliveries to try now; nobody else gets them for ``lease_seconds``."""
         ...
 
-    async def delivered(self, delivery_id: str) -> None:
-        """Forget a delivery: it was made, or given up."""
+    async def delivered(self, delivery_id: str, *, problem: str | None = None) -> None:
+        """Forget a delivery: it was made, or given up; then the record shows the ``problem``."""
         ...
 
-    async def put_off(self, delivery_id: str, *, seconds: float) -> None:
-        """Try a delivery again in ``seconds``; counts the try."""
+    async def put_off(self, delivery_id: str, *, seconds: float, problem: str | None = None) -> None:
+        """Try a delivery again in ``seconds``; counts the try, and the record shows the ``problem`` meanwhile."""
         ...
 
 

@@ -8,7 +8,6 @@ from dspy_service.domain.job import JobStatus
 from dspy_service.domain.program_state import ProgramStateError, check_program_state, parse, recorded_fields
 from dspy_service.domain.supervision import RunReport
 
-_NEEDED = (paths.METADATA, paths.PROGRAM_STATE, paths.PROGRAM_PICKLE)
 REFUSED = "artifact_refused"
 
 
@@ -34,7 +33,7 @@ def accept_program(report: RunReport) -> RunReport:
 
 def program_problem(files: Mapping[str, bytes]) -> str | None:
     """Return why these files of a runner must not be stored, as half a sentence; None when they may be."""
-    missing = [name for name in _NEEDED if name not in files]
+    missing = [name for name in paths.PROGRAM_FILES if name not in files]
     if missing:
         return f"it sent no {missing[0]}."
     try:

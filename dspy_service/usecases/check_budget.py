@@ -39,4 +39,4 @@ def _check_roles(budget: Budget, request: RunRequest) -> None:
 
 
 def _refused(name: str, message: str) -> UnsupportedRequestError:
-    return UnsupportedRequestError(f"budget.{name}: {message}", field=f"budget.{name}")
+    return UnsupportedRequestError.of(f"budget.{name}", message)

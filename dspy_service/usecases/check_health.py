@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspy_service.domain.errors import SandboxUnavailableError, StoreUnavailableError
-from dspy_service.domain.queue import QueueFigures
+from dspy_service.domain.queue import QueueFigures, QueueRules
 from dspy_service.domain.workers import SandboxLevel, WorkerInfo
 from dspy_service.ports import JobStore
 
@@ -80,21 +80,15 @@ class Health:
         return SandboxUnavailableError(self.minimum, best, tuple(missing))
 
 
-async def check_health(*, jobs: JobStore, minimum: SandboxLevel, tenant_running_jobs: int = 0) -> Health:
-    """Ask the store for its time, for the live workers and for the queue.
-
-    Args:
-        jobs: The records.
-        minimum: Weakest confinement in which submitted code may run.
-        tenant_running_jobs: The most that one tenant may run at the same time; 0: any number.
-    """
+async def check_health(*, jobs: JobStore, rules: QueueRules) -> Health:
+    """Ask the store for its time, for the live workers and for the queue."""
     try:
         await jobs.now()
         live = await jobs.live_workers()
         queue = await jobs.figures()
     except StoreUnavailableError:
-        return Health(store_answers=False, live=(), minimum=minimum)
-    return Health(True, tuple(live), minimum, queue, tenants_are_limited=tenant_running_jobs > 0)
+        return Health(store_answers=False, live=(), minimum=rules.min_level)
+    return Health(True, tuple(live), rules.min_level, queue, tenants_are_limited=rules.tenant_running_jobs > 0)
 
 
 async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:

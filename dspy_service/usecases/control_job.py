@@ -7,7 +7,7 @@ from dspy_service.usecases.settle_job import settle_job, stored_spec
 
 
 async def cancel(job_id: str, *, tenant: str, jobs: JobStore) -> Job:
-    """End a job with its best program so far; at once when no worker holds it, else within a heartbeat.
+    """End a job with its best program so far; at once when no live worker holds it, else within a heartbeat.
 
     Asking twice changes nothing.
 
@@ -50,7 +50,7 @@ async def retry(job_id: str, *, tenant: str, jobs: JobStore, artifacts: Artifact
 
     Raises:
         JobNotFoundError: this tenant has no such job.
-        JobStateError: it has not failed.
+        JobStateError: it has not failed, or nobody has asked for a retry since it has.
         ArtifactCorruptError: what was asked for is not what was signed.
         StoreUnavailableError: it may be open again or not; ask once more.
     """

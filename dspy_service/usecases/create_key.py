@@ -1,11 +1,21 @@
 """Makes an API key."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from dspy_service.domain.errors import InvalidRequestError
-from dspy_service.domain.keys import TENANT_PATTERN, ApiKey, CreatedKey, Scope, draw_token, secret_hmac, view_key
+from dspy_service.domain.keys import (
+    ALL_SCOPES,
+    OPERATOR_SCOPES,
+    TENANT_PATTERN,
+    ApiKey,
+    CreatedKey,
+    Scope,
+    draw_token,
+    secret_hmac,
+    view_key,
+)
 from dspy_service.ports import KeyStore
 
 
@@ -18,6 +28,7 @@ async def create_key(
     keys: KeyStore,
     pepper: bytes,
     now: datetime,
+    giver_scopes: Collection[Scope] = ALL_SCOPES,
 ) -> CreatedKey:
     """Draw a token, keep its hash, and return the token, which nobody can find out again.
 
@@ -29,10 +40,15 @@ async def create_key(
         keys: Where its record goes.
         pepper: The service's own secret.
         now: The time of creation.
+        giver_scopes: What whoever makes it may do; by default everything, as whoever reaches the store itself.
 
     Raises:
-        InvalidRequestError: the tenant's name cannot be a part of other names.
+        InvalidRequestError: the tenant's name cannot be a part of other names, or only the operator may give a scope.
     """
+    for scope in OPERATOR_SCOPES:
+        if scope in scopes and scope not in giver_scopes:
+            message = f"{scope} shows all tenants; its operator gives it, with `dspy-service keys create --direct`"
+            raise InvalidRequestError.of("scopes", message)
     if not re.fullmatch(TENANT_PATTERN, tenant):
         message = f"{tenant[:100]!r} is no tenant's name; write lower-case letters, digits and hyphens, at most 63"
         raise InvalidRequestError.of("tenant", message)

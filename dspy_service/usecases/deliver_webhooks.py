@@ -10,7 +10,7 @@ from typing import Final
 from dspy_service.domain.errors import ForbiddenAddressError, JobNotFoundError, StoreUnavailableError
 from dspy_service.domain.job import Job
 from dspy_service.domain.origins import host_of
-from dspy_service.domain.webhook import Delivery, DeliveryAnswer, Webhook, pause_seconds
+from dspy_service.domain.webhook import MOST_TRIES, Delivery, DeliveryAnswer, Webhook, pause_seconds
 from dspy_service.domain.webhook_message import end_message, message_headers, tenant_secret
 from dspy_service.ports import JobStore, WebhookSender
 
@@ -145,11 +145,13 @@ class _Round:
         elif answer.is_final or pause is None:
             text = "Gave up telling %s that job %s has ended, after %d tries: %s"
             _log.warning(text, _host_of(webhook), delivery.job_id, tries, _said(answer))
-            await self._jobs.delivered(delivery.delivery_id)
+            problem = f"Given up after {tries} tries: {_said(answer)}"
+            await self._jobs.delivered(delivery.delivery_id, problem=problem)
         else:
             text = "%s was not told that job %s has ended (try %d, the next one in %.0f s): %s"
             _log.info(text, _host_of(webhook), delivery.job_id, tries, pause, _said(answer))
-            await self._jobs.put_off(delivery.delivery_id, seconds=pause)
+            problem = f"Not told yet, try {tries} of {MOST_TRIES}: {_said(answer)}"
+            await self._jobs.put_off(delivery.delivery_id, seconds=pause, problem=problem)
 
 
 class _LaneFullError(Exception):

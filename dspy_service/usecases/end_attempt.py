@@ -8,7 +8,7 @@ from dspy_service.domain.artifact_paths import attempt_folder
 from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import Claim, Failure, Job, JobStatus, Outcome
-from dspy_service.domain.supervision import RunReport
+from dspy_service.domain.supervision import BUG, RunReport
 from dspy_service.ports import ArtifactStore, JobStore
 from dspy_service.usecases.accept_program import accept_program
 from dspy_service.usecases.keep_best import with_earlier_best
@@ -17,7 +17,6 @@ from dspy_service.usecases.publish import has_program, publish
 
 _log: Final = logging.getLogger(__name__)
 FAILURE_LOGGER: Final = "dspy_service.job"
-INTERNAL: Final = "The service failed while it ran this job; its operator has the log."
 
 
 async def end_attempt(
@@ -28,6 +27,7 @@ async def end_attempt(
     artifacts: ArtifactStore,
     secret_key: bytes,
     patience: Patience,
+    active_seconds: float,
     is_leaving: Callable[[], bool],
 ) -> Job:
     """Return the job as it ended.
@@ -42,6 +42,7 @@ async def end_attempt(
         artifacts: Where files go.
         secret_key: Signs them.
         patience: How to wait for a store that is away.
+        active_seconds: Running time of the job, with this attempt.
         is_leaving: Whether this worker has no time for that any more.
 
     Raises:
@@ -55,7 +56,7 @@ async def end_attempt(
             lambda: with_earlier_best(claim, report, artifacts=artifacts, secret_key=secret_key), is_over=is_leaving
         )
         report = accept_program(report)
-        outcome = _outcome(claim, report)
+        outcome = _outcome(claim, report, active_seconds)
         ended_at = await patience.for_jobs(jobs.now)
         await patience.for_files(
             lambda: publish(
@@ -73,7 +74,9 @@ async def end_attempt(
         raise
     except Exception:  # noqa: BLE001  # outermost frame of a job: a bug of ours must still end it
         _log.exception("Job %s could not be ended as it should.", claim.job.job_id)
-        given_up = Outcome(status=JobStatus.FAILED, termination_reason="error", message=INTERNAL)
+        given_up = Outcome(
+            status=JobStatus.FAILED, termination_reason="error", message=BUG.message, active_seconds=active_seconds
+        )
         return await _finish(claim, given_up, jobs=jobs, patience=patience)
 
 
@@ -84,13 +87,14 @@ async def _finish(claim: Claim, outcome: Outcome, *, jobs: JobStore, patience: P
     return await patience.for_jobs(lambda: jobs.finish(job_id, fence=fence, outcome=outcome))
 
 
-def _outcome(claim: Claim, report: RunReport) -> Outcome:
+def _outcome(claim: Claim, report: RunReport, active_seconds: float) -> Outcome:
     return Outcome(
         status=report.status,
         termination_reason=report.termination_reason,
         message=report.termination_reason if report.failure is None else report.failure.message,
         result_path=attempt_folder(claim.job.job_id, claim.fence),
         has_artifact=has_program(report),
+        active_seconds=active_seconds,
     )
 
 

@@ -18,9 +18,9 @@ from dspy_service.domain.errors import (
 )
 from dspy_service.domain.job import Claim, Job
 from dspy_service.domain.spec import Row
-from dspy_service.domain.supervision import Halt, Interrupted, Reins, RunReport
+from dspy_service.domain.supervision import BUG, Halt, Interrupted, Reins, RunReport
 from dspy_service.ports import ArtifactStore, JobStore, Supervisor
-from dspy_service.usecases.end_attempt import INTERNAL, end_attempt
+from dspy_service.usecases.end_attempt import end_attempt
 from dspy_service.usecases.keep_best import keeper_of_best
 from dspy_service.usecases.keep_lease import LeaseKeeper
 from dspy_service.usecases.patience import Patience
@@ -176,12 +176,16 @@ class _Attempt:
                 artifacts=self._artifacts,
                 secret_key=self._secret_key,
                 patience=self._patience,
+                active_seconds=self._keeper.active_seconds,
                 is_leaving=lambda: self._reins.why is Halt.HAND_BACK,
             )
         except StoreUnavailableError as error:
             self._keeper.attempt_ended()
             await self._pause()
-            return await self._release(f"The {error.what} did not answer for too long; the job is tried again.")
+            return await self._release(
+                f"The {error.what} did not answer for too long; the job is tried again.",
+                keeps_place=self._reins.why is Halt.HAND_BACK,  # else it would go on to be tried before all others
+            )
 
     async def _supervised(self) -> RunReport | Interrupted:
         """Return how the attempt ended, whatever happened; only a lost lease and an absent store are raised."""
@@ -202,7 +206,7 @@ class _Attempt:
             return RunReport.failed(error.code, str(error))
         except Exception:  # noqa: BLE001  # outermost frame of a job: a bug of ours must still end it
             _log.exception("Job %s failed by a bug of the service.", self._job_id)
-            return RunReport.failed("internal_error", INTERNAL)
+            return RunReport.failed(BUG.kind, BUG.message)
 
     async def _rows(self) -> Sequence[Row]:
         path = self._claim.job.dataset_path
@@ -221,12 +225,18 @@ class _Attempt:
         await asyncio.wait({halted}, timeout=self._patience.pause_seconds)
         halted.cancel()
 
-    async def _release(self, message: str | None = None) -> Job:
+    async def _release(self, message: str | None = None, *, keeps_place: bool = True) -> Job:
         """Give the job back without a loss; ``message`` is for the person who wonders why."""
         if message:
             _log.warning("Job %s is given back. %s", self._job_id, message)
         return await self._patience.for_jobs(
-            lambda: self._jobs.release(self._job_id, fence=self._claim.fence, message=message)
+            lambda: self._jobs.release(
+                self._job_id,
+                fence=self._claim.fence,
+                message=message,
+                keeps_place=keeps_place,
+                active_seconds=self._keeper.active_seconds,
+            )
         )
 
     async def _release_after_silence(self) -> Job | None:

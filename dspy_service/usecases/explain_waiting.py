@@ -1,38 +1,40 @@
-"""Says where waiting jobs stand, and why they wait."""
+"""Says where waiting jobs stand, and why they wait; also those that only seem to run, for their worker is gone."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import datetime
 
-from dspy_service.domain.job import Job, JobStatus
-from dspy_service.domain.queue import Place
+from dspy_service.domain.job import Job, JobStatus, Wish
+from dspy_service.domain.queue import Place, QueueRules
 from dspy_service.domain.views import NOT_WAITING, Waiting
-from dspy_service.domain.workers import SandboxLevel
 from dspy_service.ports import JobStore
 from dspy_service.usecases.check_health import Health, check_health
 
 
-@dataclass(frozen=True)
-class QueueRules:
-    """What decides about waiting."""
-
-    min_level: SandboxLevel
-    """Weakest confinement in which submitted code may run."""
-    tenant_running_jobs: int = 0
-    """The most that one tenant may run at the same time; 0: any number."""
-
-
-async def explain_waiting(found: Sequence[Job], *, jobs: JobStore, rules: QueueRules) -> list[Waiting]:
-    """Return one answer for each job; only those that are pending cost anything."""
+async def explain_waiting(found: Sequence[Job], *, jobs: JobStore, rules: QueueRules, now: datetime) -> list[Waiting]:
+    """Return one answer for each job; only those that are pending, or whose worker has gone silent, cost anything."""
     pending = [job.job_id for job in found if job.status is JobStatus.PENDING]
-    if not pending:
+    silent = {job.job_id for job in found if job.leased_until is not None and job.leased_until <= now}
+    if not pending and not silent:
         return [NOT_WAITING] * len(found)
     health, places = await asyncio.gather(
-        check_health(jobs=jobs, minimum=rules.min_level, tenant_running_jobs=rules.tenant_running_jobs),
+        check_health(jobs=jobs, rules=rules),
         asyncio.gather(*(jobs.place(job_id) for job_id in pending)),
     )
     place_of = dict(zip(pending, places, strict=True))
-    return [_explained(place_of.get(job.job_id), health, rules) for job in found]
+    return [
+        _silence(job, health) if job.job_id in silent else _explained(place_of.get(job.job_id), health, rules)
+        for job in found
+    ]
+
+
+def _silence(job: Job, health: Health) -> Waiting:
+    """Explain a job whose lease is over, and which nobody has returned to the queue yet."""
+    sentences = ["Its worker has gone silent."]
+    if job.wish is not Wish.GO_ON:
+        sentences.append(f"Ask for the {job.wish} once more: it is done at once now.")
+    sentences.append(health.problem or "It waits for another worker within seconds.")
+    return Waiting(reason="worker_silent", detail=" ".join(sentences))
 
 
 def _explained(place: Place | None, health: Health, rules: QueueRules) -> Waiting:

@@ -57,7 +57,7 @@ async def with_earlier_best(
     if best is None or not _was_stopped(report) or (reached is not None and reached >= best.score):
         return report
     job = claim.job.model_copy(update={"result_path": best.path, "result_fence": best.fence})
-    names = (paths.PROGRAM_STATE, paths.PROGRAM_PICKLE, paths.METADATA, paths.RESULT)
+    names = (*paths.PROGRAM_FILES, paths.RESULT)
     try:
         files = {name: await read_signed(job, name, artifacts=artifacts, secret_key=secret_key) for name in names}
     except (FileNotStoredError, ArtifactCorruptError) as error:

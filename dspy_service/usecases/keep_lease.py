@@ -46,6 +46,11 @@ class LeaseKeeper:
         """Nothing moves any more that would have to be held or given up; the lease is renewed until it is let go."""
         self._ended = True
 
+    @property
+    def active_seconds(self) -> float:
+        """Running time of the job: of the attempts before this one, and of this one so far."""
+        return self.claim.job.active_seconds + self.reins.running_seconds
+
     async def run(self) -> None:
         """Keep the lease until cancelled.
 
@@ -65,7 +70,10 @@ class LeaseKeeper:
             try:
                 async with asyncio.timeout(self.lease_seconds / 2):  # a connection that went dead is given up then
                     wish = await self.jobs.renew(
-                        self.claim.job.job_id, fence=self.claim.fence, lease_seconds=self.lease_seconds
+                        self.claim.job.job_id,
+                        fence=self.claim.fence,
+                        lease_seconds=self.lease_seconds,
+                        active_seconds=self.active_seconds,
                     )
             except (StoreUnavailableError, TimeoutError):
                 continue

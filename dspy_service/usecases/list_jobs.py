@@ -1,9 +1,10 @@
 """Lists a tenant's jobs."""
 
 from dspy_service.domain.job_filter import JobFilter
+from dspy_service.domain.queue import QueueRules
 from dspy_service.domain.views import JobList, view_summary
 from dspy_service.ports import JobStore
-from dspy_service.usecases.explain_waiting import QueueRules, explain_waiting
+from dspy_service.usecases.explain_waiting import explain_waiting
 
 
 async def list_jobs(
@@ -20,7 +21,7 @@ async def list_jobs(
         rules: Explain why some of them wait.
     """
     page = await jobs.page(tenant, wanted=wanted, after=after, limit=limit)
-    waiting = await explain_waiting(page.jobs, jobs=jobs, rules=rules)
     now = await jobs.now()
+    waiting = await explain_waiting(page.jobs, jobs=jobs, rules=rules, now=now)
     data = [view_summary(job, now, why) for job, why in zip(page.jobs, waiting, strict=True)]
     return JobList(data=data, has_more=page.has_more, last_id=page.last_id)

@@ -1,12 +1,10 @@
-"""Repeats what may be repeated while a store is away."""
+"""Says how long an attempt waits for each store that is away."""
 
-import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dspy_service.domain.errors import StoreUnavailableError
+from dspy_service.domain.store_outage import LONGEST_PAUSE_SECONDS, repeat_while_away
 
 T = TypeVar("T")
 
@@ -20,14 +18,14 @@ class Patience:
 
     files_seconds: float = 120.0
     """How long the artifact store may be away before the attempt is given up; another one tries again."""
-    retry_seconds: float = 0.5
-    """Between two tries."""
+    retry_seconds: float = LONGEST_PAUSE_SECONDS
+    """The longest pause between two tries."""
     pause_seconds: float = 5.0
     """Before an attempt that was given up gives its job back."""
 
     async def for_jobs(self, effect: Callable[[], Awaitable[T]]) -> T:
         """Repeat an idempotent effect on the job store until it gets an answer."""
-        return await self._repeat(effect, math.inf, lambda: False)
+        return await repeat_while_away(effect, longest_pause_seconds=self.retry_seconds)
 
     async def for_files(self, effect: Callable[[], Awaitable[T]], *, is_over: Callable[[], bool]) -> T:
         """Repeat an idempotent effect on the artifact store; ``is_over`` ends the patience early.
@@ -35,17 +33,6 @@ class Patience:
         Raises:
             StoreUnavailableError: the patience is over.
         """
-        return await self._repeat(effect, self.files_seconds, is_over)
-
-    async def _repeat(
-        self, effect: Callable[[], Awaitable[T]], at_most_seconds: float, is_over: Callable[[], bool]
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + at_most_seconds
-        while True:
-            try:
-                return await effect()
-            except StoreUnavailableError:
-                if loop.time() >= until or is_over():
-                    raise
-                await asyncio.sleep(self.retry_seconds)
+        return await repeat_while_away(
+            effect, at_most_seconds=self.files_seconds, is_over=is_over, longest_pause_seconds=self.retry_seconds
+        )

@@ -1,15 +1,12 @@
 """Reads a job's event log, wherever it stands."""
 
-import asyncio
-
-from dspy_service.domain.artifact_paths import EVENTS
 from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError
 from dspy_service.domain.events import Event
 from dspy_service.domain.job import Job
 from dspy_service.domain.views import EventPage, page_events
 from dspy_service.ports import ArtifactStore, JobStore
+from dspy_service.usecases.archived_events import read_archived
 from dspy_service.usecases.find_job import find_job
-from dspy_service.usecases.signed_files import read_signed
 
 
 async def read_events(
@@ -54,8 +51,7 @@ async def _read(
     """Return what the archive and the store have now, as far as the record tells."""
     archived: list[Event] = []
     if after < job.archived_seq:
-        log = await read_signed(job, EVENTS, artifacts=artifacts, secret_key=secret_key)
-        archived = await asyncio.to_thread(parse_events, log, after, limit)
+        archived = await read_archived(job, after=after, limit=limit, artifacts=artifacts, secret_key=secret_key)
     rest = None if limit is None else limit - len(archived)
     if rest == 0 or max(after, job.archived_seq) >= job.last_seq:
         return archived
@@ -65,15 +61,6 @@ async def _read(
 def _is_whole(events: list[Event], job: Job, after: int, limit: int | None) -> bool:
     last = events[-1].seq if events else after
     return last >= job.last_seq or (limit is not None and len(events) >= limit)
-
-
-def parse_events(log: bytes, after: int = 0, limit: int | None = None) -> list[Event]:
-    """Return events with ``seq > after``: numbers rise by one from that of the first line, which is nearly always 1."""
-    lines = log.splitlines()
-    missing = Event.model_validate_json(lines[0]).seq - 1 if lines else 0
-    begin = max(0, after - missing)
-    end = None if limit is None else begin + limit
-    return [Event.model_validate_json(line) for line in lines[begin:end]]
 
 
 async def read_event_page(
@@ -86,7 +73,12 @@ async def read_event_page(
     after: int,
     limit: int,
 ) -> EventPage:
-    """Return one page of events. Raises JobNotFoundError."""
+    """Return one page of events behind ``after``; a number beyond the newest is taken for that.
+
+    Raises:
+        JobNotFoundError: this tenant has no such job.
+    """
     job = await find_job(job_id, tenant=tenant, jobs=jobs)
+    after = min(after, job.last_seq)
     events = await read_events(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key, after=after, limit=limit + 1)
     return page_events(events, after=after, limit=limit, last_seq=job.last_seq)

@@ -2,10 +2,11 @@
 
 from dspy_service.domain.events import Event, LogEntry, log_entries
 from dspy_service.domain.job import Job
+from dspy_service.domain.queue import QueueRules
 from dspy_service.domain.result import RunResponse
 from dspy_service.domain.views import JobStatusView, JobSummaryView, view_status, view_summary
 from dspy_service.ports import ArtifactStore, JobStore
-from dspy_service.usecases.explain_waiting import QueueRules, explain_waiting
+from dspy_service.usecases.explain_waiting import explain_waiting
 from dspy_service.usecases.find_job import find_job
 from dspy_service.usecases.read_artifact import read_program, read_result
 from dspy_service.usecases.read_events import read_events
@@ -35,9 +36,10 @@ async def read_summary(job_id: str, *, tenant: str, jobs: JobStore, rules: Queue
 
 
 async def summarize(job: Job, *, jobs: JobStore, rules: QueueRules) -> JobSummaryView:
-    """Return the small view of a record that was just read; only for a pending job the queue is asked too."""
-    [waiting] = await explain_waiting([job], jobs=jobs, rules=rules)
-    return view_summary(job, await jobs.now(), waiting)
+    """Return the small view of a record that was just read; only for a job that waits the queue is asked too."""
+    now = await jobs.now()
+    [waiting] = await explain_waiting([job], jobs=jobs, rules=rules, now=now)
+    return view_summary(job, now, waiting)
 
 
 async def read_logs(

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dspy_service.domain.errors import StoreUnavailableError
@@ -60,8 +60,7 @@ class Reaper:
             self._still_until, self._looked_at = self._clock() + self._lease_seconds, None
             raise
         self._looked_at = self._clock()
-        for job in reaped:
-            _log.warning("Job %s lost its worker (loss %d) and is %s now.", job.job_id, job.losses, job.status)
+        _log_losses(reaped)
         return reaped
 
     async def _leapt(self, jobs: JobStore) -> bool:
@@ -72,3 +71,22 @@ class Reaper:
         is_late = before is not None and now - before > LOOK_SECONDS + self._lease_seconds / 2
         has_slept = ahead is not None and self._store_is_ahead_seconds - ahead > self._lease_seconds / 2
         return is_late or has_slept
+
+
+async def end_leases(owners: Sequence[str], *, jobs: JobStore, max_losses: int) -> list[Job]:
+    """Return the jobs of owners that are known to be dead to the queue, without waiting for their leases.
+
+    Nothing has to be sure about the store for that: a lease that looks expired after an outage is a guess, a death is
+    none. A claim that was on its way when its owner died may arrive later: call it again for a while.
+
+    Raises:
+        StoreUnavailableError: the jobs wait for the end of their leases, or for the next call.
+    """
+    lost = await jobs.lose(owners, max_losses=max_losses)
+    _log_losses(lost)
+    return lost
+
+
+def _log_losses(lost: Sequence[Job]) -> None:
+    for job in lost:
+        _log.warning("Job %s lost its worker (loss %d) and is %s now.", job.job_id, job.losses, job.status)

@@ -1,11 +1,13 @@
 """Puts what an ended job left behind in its last place: the artifact store; hardly anything stays in Redis."""
 
+import asyncio
 import logging
 from typing import Final
 
 from dspy_service.domain import artifact_paths as paths
 from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError, JobNotFoundError
 from dspy_service.domain.job import Job, JobStatus
+from dspy_service.domain.log_index import index_log
 from dspy_service.domain.spec import JobSpec
 from dspy_service.ports import ArtifactStore, JobStore
 from dspy_service.usecases.save_journal import save_journal
@@ -27,11 +29,8 @@ async def settle_job(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, s
     Raises:
         StoreUnavailableError: it is not settled yet; whoever looks for unsettled jobs tries again.
     """
-    try:
-        job = await jobs.get(job_id)
-    except JobNotFoundError:
-        return
-    if not job.status.is_terminal or job.archived_seq >= job.last_seq:
+    job = await _newest(job_id, jobs)
+    if job is None or not job.status.is_terminal or job.archived_seq >= job.last_seq:
         return
     archive = await _archive(job, jobs, artifacts, secret_key)
     if archive is None:
@@ -44,18 +43,21 @@ async def settle_job(job_id: str, *, jobs: JobStore, artifacts: ArtifactStore, s
     if job.status is JobStatus.FAILED:
         await save_journal(job, tail=jobs, artifacts=artifacts, secret_key=secret_key)
     await jobs.settle(job_id, fence=job.fence, archived_seq=job.last_seq)
-    if await _is_gone(job_id, jobs):
+    newest = await _newest(job_id, jobs)
+    if newest is None:
         await artifacts.delete_folder(paths.published_folder(job_id))  # its user deleted it before we had written all
+    elif newest.fence != job.fence and newest.status.is_terminal and newest.archived_seq == newest.last_seq:
+        await _copy(newest, artifacts, secret_key)  # it ended anew, and was settled, before we had
+        await _clear(newest, artifacts, keep=(paths.attempt_folder(job_id, newest.archive_fence),))
     elif job.archived_seq and job.archive_fence != job.fence:
         await _clear(job, artifacts, keep=(folder,))
 
 
-async def _is_gone(job_id: str, jobs: JobStore) -> bool:
+async def _newest(job_id: str, jobs: JobStore) -> Job | None:
     try:
-        await jobs.get(job_id)
+        return await jobs.get(job_id)
     except JobNotFoundError:
-        return True
-    return False
+        return None
 
 
 async def _archive(job: Job, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> dict[str, bytes] | None:
@@ -72,7 +74,12 @@ async def _archive(job: Job, jobs: JobStore, artifacts: ArtifactStore, secret_ke
         _log.warning(
             "The events of job %s before its retry are lost: their archive was changed or removed.", job.job_id
         )
-    return {paths.EVENTS: b"".join(log), paths.SPEC: spec.model_dump_json().encode()}
+    index = await asyncio.to_thread(index_log, log)
+    return {
+        paths.EVENTS: b"".join(log),
+        paths.EVENTS_INDEX: index.model_dump_json().encode(),
+        paths.SPEC: spec.model_dump_json().encode(),
+    }
 
 
 async def _earlier_log(job: Job, artifacts: ArtifactStore, secret_key: bytes) -> list[bytes] | None:

@@ -44,7 +44,7 @@ async def submit(
     """Check everything, keep the rows, then record the job; the dispatcher rings the doorbell.
 
     The order matters: a refused request writes nothing, and a crash in between leaves unreferenced rows, which
-    retention removes; the other order would leave a job whose rows do not exist.
+    ``find_left_datasets`` finds; the other order would leave a job whose rows do not exist.
 
     Returns:
         The job, and whether it is new (False: the idempotency key replayed an earlier one).
@@ -55,7 +55,7 @@ async def submit(
         IdempotencyKeyReusedError: the key was used with another body.
         QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended.
         SandboxUnavailableError: no live worker may run submitted code.
-        StoreUnavailableError: nothing was accepted.
+        StoreUnavailableError: it may be accepted or not; the same idempotency key tells.
     """
     _check_idempotency_key(submission.idempotency_key)
     request = submission.request
@@ -73,6 +73,7 @@ async def submit(
         idempotency_key=submission.idempotency_key,
         body_sha256=submission.body_sha256,
         max_live_jobs=submission.max_live_jobs,
+        optimizer=checked.optimizer.name,
     )
     return await jobs.create(new)
 

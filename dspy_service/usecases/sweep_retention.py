@@ -1,6 +1,5 @@
 """Deletes what is past its time: ended jobs with all their files, and rows that no job names any more."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -10,18 +9,13 @@ from dspy_service.domain.job import Job
 from dspy_service.ports import ArtifactStore, JobStore
 from dspy_service.usecases.delete_job import delete_job
 from dspy_service.usecases.patience import Patience
+from dspy_service.usecases.sweep_datasets import DELETE_SECONDS, sweep_datasets
 
 _log: Final = logging.getLogger(__name__)
 _DAY_SECONDS: Final = 86_400.0
 
-ORPHAN_SECONDS: Final = 3_600.0
-"""A dataset is stored before its job is: it is an orphan only when no job has come for so long."""
-DELETE_SECONDS: Final = 30.0
-"""Half of the minute for which the store takes no new job that names the dataset."""
-_NO_FILE: Final = "datasets/none"
 BATCH: Final = 100
 MOST_BATCHES: Final = 10
-MOST_DATASETS: Final = 1_000
 
 
 async def sweep_retention(
@@ -34,9 +28,7 @@ async def sweep_retention(
     """Delete the rows that nobody needs any more, then jobs that ended longer ago; a bounded number of each.
 
     Of a job, the files go first and the record after them, as ``delete_job`` says: after a crash the record is still
-    there, and the next sweep deletes the rest. Of a dataset, the store forgets the name first, for only then no new job
-    can count on the file. A crash between the two leaves that one file behind: so they are taken one at a time, and
-    none while the artifact store does not delete.
+    there, and the next sweep deletes the rest.
 
     Args:
         jobs: Knows what has ended, and which rows are named.
@@ -47,12 +39,7 @@ async def sweep_retention(
     Raises:
         StoreUnavailableError: the next sweep goes on.
     """
-    for _ in range(MOST_DATASETS):
-        await artifacts.delete(_NO_FILE)
-        paths = await jobs.take_orphans(older_than_seconds=ORPHAN_SECONDS, limit=1)
-        if not paths:
-            break
-        await _delete_dataset(paths[0], artifacts=artifacts, patience=patience)
+    await sweep_datasets(jobs=jobs, artifacts=artifacts, patience=patience)
     if retention_days > 0:
         for _ in range(MOST_BATCHES):
             old = await jobs.ended_before(seconds_ago=retention_days * _DAY_SECONDS, limit=BATCH)
@@ -75,12 +62,3 @@ async def _delete_jobs(old: Sequence[Job], *, jobs: JobStore, artifacts: Artifac
     for job, reason in kept:
         _log.warning("Job %s is past its time, and cannot be deleted yet: %s", job.job_id, reason)
     return len(old) > len(kept)
-
-
-async def _delete_dataset(path: str, *, artifacts: ArtifactStore, patience: Patience) -> None:
-    try:
-        async with asyncio.timeout(DELETE_SECONDS):
-            await patience.for_files(lambda: artifacts.delete(path), is_over=lambda: False)
-    except (StoreUnavailableError, TimeoutError) as error:
-        _log.warning("No job names %s any more, but it could not be deleted; delete it by hand.", path)
-        raise StoreUnavailableError("artifact store") from error

@@ -34,7 +34,8 @@ async def watch_events(
 
     Args:
         job: The record, as it was when the reader came.
-        after: The last number that the reader has seen.
+        after: The last number that the reader has seen. One beyond the job's newest is taken for that: the store has
+            lost what the reader saw, and what comes now must not be kept from it.
         quiet_seconds: After so long without news, None is told.
         jobs: The records.
         stream: What is written from now on.
@@ -47,7 +48,7 @@ async def watch_events(
         StoreUnavailableError: the store was away for too long; likewise.
         ArtifactCorruptError: the archived log is not what was signed.
     """
-    story = _Story(job, after, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
+    story = _Story(job, min(after, job.last_seq), jobs=jobs, artifacts=artifacts, secret_key=secret_key)
     async for told in story.up_to(job.archived_seq):
         yield told
     async with aclosing(stream.watch(job.job_id, after=story.seq, quiet_seconds=quiet_seconds)) as news:

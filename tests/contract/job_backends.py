@@ -11,10 +11,10 @@ from dspy_service.adapters.memory import MemoryJobStore
 from dspy_service.adapters.redis.jobs import RedisJobStore
 from dspy_service.domain.job import Claim, Job, NewJob, Outcome
 from dspy_service.ports import JobStore
-from tests.support.job_samples import OUTCOME, a_new_job
+from tests.support.job_samples import OUTCOME, a_new_job, a_spec
 from tests.support.lost_replies import RedisJobStoreWithLostReplies
 
-_TIMES = ("created", "queued", "started", "began", "beat", "completed", "stamp")
+_TIMES = ("created", "queued", "started", "began", "beat", "completed", "stamp", "place", "lease")
 _TIMETABLES = ("outbox", "leases", "unsettled", "ended", "deliveries", "orphans", "served", "queued")
 
 
@@ -105,6 +105,10 @@ class OnRedisWithLostReplies:
         await backend.store.aclose()
 
 
+def a_job_of(tenant: str, *, priority: int = 5) -> NewJob:
+    return a_new_job(spec=a_spec(priority=priority)).model_copy(update={"tenant": tenant})
+
+
 async def submitted(store: JobStore, new: NewJob | None = None) -> Job:
     job, _ = await store.create(new or a_new_job())
     return job
@@ -123,6 +127,16 @@ async def taken(store: JobStore, job: Job, *, owner: str = "w1") -> Claim:
 async def running(store: JobStore, new: NewJob | None = None) -> Claim:
     claim = await claimed(store, new)
     await store.advance(claim.job.job_id, fence=claim.fence)
+    return claim
+
+
+async def claim_next(store: JobStore, *, tenant_running_jobs: int = 0) -> Claim:
+    job_id = await store.next_job(tenant_running_jobs=tenant_running_jobs)
+    assert job_id is not None
+    claim = await store.claim(
+        job_id, owner="w1", lease_seconds=15, sandbox_level="L1", tenant_running_jobs=tenant_running_jobs
+    )
+    assert claim is not None
     return claim
 
 

@@ -45,6 +45,16 @@ class ArtifactContract:
         assert await store.get("job/1/program.pkl") == data
         assert b"".join(pieces) == data
 
+    async def test_a_part_of_a_file_is_read_without_the_rest(self, store: ArtifactStore) -> None:
+        await store.put("job/1/events.jsonl", b"0123456789")
+
+        parts = [
+            await store.get_part("job/1/events.jsonl", first_byte=first, byte_count=count)
+            for first, count in ((0, 10), (3, 4), (8, 5), (10, 1), (99, 1))
+        ]
+
+        assert parts == [b"0123456789", b"3456", b"89", b"", b""]
+
     async def test_an_empty_file_is_a_file(self, store: ArtifactStore) -> None:
         await store.put("job/empty.txt", b"")
 
@@ -76,6 +86,8 @@ class ArtifactContract:
         for path in ("nothing", "folder", "folder/nothing"):
             with pytest.raises(FileNotStoredError):
                 await store.get(path)
+            with pytest.raises(FileNotStoredError):
+                await store.get_part(path, first_byte=0, byte_count=1)
             with pytest.raises(FileNotStoredError):
                 [piece async for piece in store.stream(path)]
 
@@ -119,6 +131,8 @@ class ArtifactContract:
             await store.delete_folder(path)
         with pytest.raises(FileNotStoredError):
             await store.get(path)
+        with pytest.raises(FileNotStoredError):
+            await store.get_part(path, first_byte=0, byte_count=1)
         with pytest.raises(FileNotStoredError):
             [piece async for piece in store.stream(path)]
         assert await store.list(path) == []

@@ -81,7 +81,9 @@ class FairnessContract:
         assert served["a1"] * 10_000 == pytest.approx(served["b1"] * 100, rel=0.35)
 
     async def test_after_a_refusal_the_reduced_pace_is_shared_too(self, backend: Backend) -> None:
-        await backend.throttle.refused(PROVIDER, retry_after_seconds=0.1, calls_per_second=10, call_seconds=0)
+        await backend.throttle.refused(
+            PROVIDER, job_id="j1", retry_after_seconds=0.1, calls_per_second=10, call_seconds=0
+        )
         await backend.pass_time(0.2)
         provider = Provider(backend, ProviderLimits())
 

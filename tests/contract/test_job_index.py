@@ -131,7 +131,7 @@ class IndexContract:
     async def test_every_filter_shows_exactly_what_passes_it(self, backend: Backend) -> None:
         jobs = await many_jobs(backend.store, 60)
         filters = [
-            JobFilter(status=status, optimizer_name=optimizer, metadata=metadata)
+            JobFilter(status=status, optimizer=optimizer, metadata=metadata)
             for status, optimizer, metadata in itertools.product(
                 (None, *JobStatus), (None, "gepa", "nobody"), ({}, {"team": "a"}, {"run": "1", "team": "a"})
             )
@@ -142,8 +142,23 @@ class IndexContract:
         assert found == [[job for job in jobs if wanted.passes(job)] for wanted in filters]
         assert {job.status for job in jobs} == set(JobStatus)
 
+    async def test_an_optimizer_is_found_by_its_own_name_however_it_was_spelt(self, backend: Backend) -> None:
+        news = [a_job(optimizer_name=name) for name in ("gepa", "dspy.GEPA", "dspy.MIPROv2")]
+        spelt = [new.model_copy(update={"optimizer": "gepa"}) for new in news[:2]]
+        jobs = [await submitted(backend.store, new) for new in (*spelt, news[2])]
+
+        found = await every_page(backend.store, JobFilter(optimizer="gepa"))
+        for job in jobs[:2]:
+            await bring_to(backend.store, job, JobStatus.SUCCESS)
+            ended = await backend.store.get(job.job_id)
+            await backend.store.settle(job.job_id, fence=ended.fence, archived_seq=ended.last_seq)
+            await backend.store.delete(job.job_id)
+
+        assert [job.optimizer_name for job in found] == ["dspy.GEPA", "gepa"]
+        assert await every_page(backend.store, JobFilter(optimizer="gepa")) == []
+
     async def test_jobs_that_are_left_out_take_no_room_on_a_page(self, backend: Backend) -> None:
-        wanted = JobFilter(status=JobStatus.PENDING, optimizer_name="gepa", metadata={"team": "a"})
+        wanted = JobFilter(status=JobStatus.PENDING, optimizer="gepa", metadata={"team": "a"})
         first = await submitted(backend.store, a_job(optimizer_name="gepa", metadata={"team": "a"}))
         for spec in ({"optimizer_name": "miprov2", "metadata": {"team": "a"}}, {"optimizer_name": "gepa"}):
             await submitted(backend.store, a_job(**spec))
@@ -184,7 +199,7 @@ class IndexContract:
 
         await backend.store.delete(job.job_id)
 
-        for wanted in (ALL, JobFilter(status=JobStatus.SUCCESS), JobFilter(optimizer_name="miprov2")):
+        for wanted in (ALL, JobFilter(status=JobStatus.SUCCESS), JobFilter(optimizer="miprov2")):
             assert await every_page(backend.store, wanted) == []
         assert await backend.store.ended_before(seconds_ago=-60) == []
 

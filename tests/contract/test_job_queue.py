@@ -9,31 +9,25 @@ import pytest
 import redis.asyncio as redis
 
 from dspy_service.adapters.memory import MemoryJobStore
-from dspy_service.domain.job import Claim, Job, JobStatus, NewJob, Outcome, Wish
+from dspy_service.domain.job import Claim, Job, Wish
 from dspy_service.domain.queue import Place, QueueFigures
 from dspy_service.ports import JobStore
-from tests.contract.job_backends import Backend, InMemory, OnRedis, RedisBackend, claimed, running, submitted
-from tests.support.job_samples import OUTCOME, a_new_job, a_spec
-
-FAILED = Outcome(status=JobStatus.FAILED, termination_reason="error", message="the metric raised")
-
-
-def a_job_of(tenant: str, *, priority: int = 5) -> NewJob:
-    return a_new_job(spec=a_spec(priority=priority)).model_copy(update={"tenant": tenant})
+from tests.contract.job_backends import (
+    Backend,
+    InMemory,
+    OnRedis,
+    RedisBackend,
+    a_job_of,
+    claim_next,
+    claimed,
+    running,
+    submitted,
+)
+from tests.support.job_samples import FAILED, OUTCOME
 
 
 async def submit_for(store: JobStore, tenants: str, *, priority: int = 5) -> list[Job]:
     return [await submitted(store, a_job_of(tenant, priority=priority)) for tenant in tenants]
-
-
-async def claim_next(store: JobStore, *, tenant_running_jobs: int = 0) -> Claim:
-    job_id = await store.next_job(tenant_running_jobs=tenant_running_jobs)
-    assert job_id is not None
-    claim = await store.claim(
-        job_id, owner="w1", lease_seconds=15, sandbox_level="L1", tenant_running_jobs=tenant_running_jobs
-    )
-    assert claim is not None
-    return claim
 
 
 async def served_tenants(backend: Backend, count: int, *, ends: bool) -> str:
@@ -194,7 +188,7 @@ class TestQueueOnRedis(OnRedis, QueueContract):
 
         for _ in range(120):
             limit = draw.choice((0, 1, 3))
-            match draw.choice(("submit", "submit", "claim", "claim", "finish")):
+            match draw.choice(("submit", "submit", "claim", "claim", "finish", "release")):
                 case "submit":
                     new = a_job_of(draw.choice("abcde"), priority=draw.choice((0, 5, 5, 9)))
                     await backend.store.create(new)
@@ -208,7 +202,11 @@ class TestQueueOnRedis(OnRedis, QueueContract):
                 case "finish" if held:
                     ending = held.pop(draw.randrange(len(held)))
                     for store in (backend.store, twin):
-                        await store.finish(ending.job.job_id, fence=1, outcome=FAILED)
+                        await store.finish(ending.job.job_id, fence=ending.fence, outcome=FAILED)
+                case "release" if held:
+                    back = held.pop(draw.randrange(len(held)))
+                    for store in (backend.store, twin):
+                        await store.release(back.job.job_id, fence=back.fence)
             assert await backend.store.next_job(tenant_running_jobs=limit) == await twin.next_job(
                 tenant_running_jobs=limit
             )

@@ -40,6 +40,18 @@ class RetryContract:
         assert await backend.store.due(limit=10) == [job_id]
         assert await backend.store.ended_before(seconds_ago=0) == []
 
+    async def test_seconds_that_ran_before_the_retry_are_forgiven_and_not_forgotten(self, backend: Backend) -> None:
+        claim = await running(backend.store)
+        await settled(backend.store, claim, FAILED.model_copy(update={"active_seconds": 100.25}))
+
+        job = await backend.store.reopen(claim.job.job_id, spec=claim.spec)
+        again = await taken(backend.store, job)
+        given_back = await backend.store.release(job.job_id, fence=again.fence, active_seconds=110.5)
+
+        assert (claim.job.forgiven_seconds, job.forgiven_seconds) == (0, 100.25)
+        assert job.active_seconds == again.job.active_seconds == 100.25
+        assert (given_back.forgiven_seconds, given_back.active_seconds) == (100.25, 110.5)
+
     async def test_the_log_and_the_journal_go_on(self, backend: Backend) -> None:
         claim = await running(backend.store)
         job_id = claim.job.job_id
@@ -97,14 +109,34 @@ class RetryContract:
 
         assert await backend.store.get(job_id) == job
 
-    async def test_a_job_that_waits_or_runs_is_left_as_it_is(self, backend: Backend) -> None:
+    async def test_a_job_that_waits_or_runs_again_is_left_as_it_is(self, backend: Backend) -> None:
+        claim = await running(backend.store)
+        job_id = claim.job.job_id
+        await settled(backend.store, claim, FAILED)
+        states = [await backend.store.reopen(job_id, spec=claim.spec)]
+
+        again = [await backend.store.reopen(job_id, spec=a_spec(seed=8))]
+        fence = (await taken(backend.store, states[0])).fence
+        states.append(await backend.store.get(job_id))
+        again.append(await backend.store.reopen(job_id, spec=a_spec(seed=8)))
+        await backend.store.advance(job_id, fence=fence)
+        states.append(await backend.store.get(job_id))
+        again.append(await backend.store.reopen(job_id, spec=a_spec(seed=8)))
+
+        assert again == states
+        assert [job.status for job in states] == ["pending", "validating", "running"]
+        assert await backend.store.spec(job_id) == claim.spec
+
+    async def test_a_job_that_has_never_failed_is_not_retried(self, backend: Backend) -> None:
         pending = await submitted(backend.store)
         validating = (await claimed(backend.store)).job
         held = (await running(backend.store)).job
 
         for job_id in (pending.job_id, validating.job_id, held.job_id):
             before = await backend.store.get(job_id)
-            assert await backend.store.reopen(job_id, spec=a_spec(seed=8)) == before
+            with pytest.raises(JobStateError, match="cannot be retried; it has not failed"):
+                await backend.store.reopen(job_id, spec=a_spec(seed=8))
+            assert await backend.store.get(job_id) == before
             assert await backend.store.spec(job_id) == a_spec()
 
     @pytest.mark.parametrize("outcome", [OUTCOME, CANCELLED])

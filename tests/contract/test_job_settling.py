@@ -2,14 +2,11 @@
 
 import pytest
 
-from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import (
-    IdempotencyKeyReusedError,
     JobNotFinishedError,
     JobNotFoundError,
-    StoreUnavailableError,
 )
-from dspy_service.domain.job import JobStatus, NewJob, Wish
+from dspy_service.domain.job import JobStatus, Wish
 from dspy_service.domain.job_filter import JobFilter
 from tests.contract.job_backends import (
     Backend,
@@ -22,10 +19,6 @@ from tests.contract.job_backends import (
     submitted,
 )
 from tests.support.job_samples import FAILED, OUTCOME, a_best, a_log, a_new_job, a_spec
-
-
-def with_dataset(path: str, *, key: str | None = None, body: str = "aa") -> NewJob:
-    return a_new_job(dataset_path=path, key=key, body=body)
 
 
 class SettlingContract:
@@ -132,7 +125,7 @@ class DeletionContract:
         assert deleted == [True, False]
         with pytest.raises(JobNotFoundError):
             await backend.store.get(gone.job_id)
-        for wanted in (JobFilter(), JobFilter(status=JobStatus.SUCCESS), JobFilter(optimizer_name="miprov2")):
+        for wanted in (JobFilter(), JobFilter(status=JobStatus.SUCCESS), JobFilter(optimizer="miprov2")):
             assert (await backend.store.page("local", wanted=wanted)).jobs == (stays,)
         assert await backend.store.ended_before(seconds_ago=-1) == [stays]
 
@@ -168,69 +161,13 @@ class DeletionContract:
         assert second.job_id != first.job.job_id
 
 
-class OrphanContract:
-    async def test_a_dataset_is_an_orphan_once_its_last_job_is_deleted(self, backend: Backend) -> None:
-        one, other = [await running(backend.store, with_dataset("datasets/a")) for _ in range(2)]
-        await running(backend.store, with_dataset("datasets/b"))
-        for claim in (one, other):
-            await settled(backend.store, claim)
-
-        await backend.store.delete(one.job.job_id)
-        named = await backend.store.take_orphans(older_than_seconds=0)
-        await backend.store.delete(other.job.job_id)
-        young = await backend.store.take_orphans(older_than_seconds=5)
-        await backend.let_time_pass(6)
-        old = await backend.store.take_orphans(older_than_seconds=5)
-
-        assert (named, young, old) == ([], [], ["datasets/a"])
-        assert await backend.store.take_orphans(older_than_seconds=0) == []
-
-    async def test_an_orphan_that_is_named_again_is_none(self, backend: Backend) -> None:
-        gone = await settled(backend.store, await running(backend.store, with_dataset("datasets/a")))
-        await backend.store.delete(gone.job_id)
-
-        await backend.store.create(with_dataset("datasets/a"))
-
-        assert await backend.store.take_orphans(older_than_seconds=0) == []
-
-    async def test_no_job_may_name_a_dataset_that_is_being_deleted(self, backend: Backend) -> None:
-        gone = await settled(backend.store, await running(backend.store, with_dataset("datasets/a")))
-        await backend.store.delete(gone.job_id)
-        await backend.store.take_orphans(older_than_seconds=0)
-        refused = with_dataset("datasets/a", key="k")
-
-        with pytest.raises(StoreUnavailableError):
-            await backend.store.create(refused)
-
-        with pytest.raises(JobNotFoundError):
-            await backend.store.get(refused.job_id)
-        _, created = await backend.store.create(with_dataset("datasets/b", key="k"))
-        assert created
-        assert await backend.store.take_orphans(older_than_seconds=0) == ["datasets/a"]  # it was stored again
-
-    async def test_the_dataset_of_a_refused_job_is_an_orphan_unless_another_names_it(self, backend: Backend) -> None:
-        await backend.store.create(with_dataset("datasets/a", key="k"))
-        with pytest.raises(IdempotencyKeyReusedError):
-            await backend.store.create(with_dataset("datasets/b", key="k", body="bb"))
-        with pytest.raises(QuotaExceededError):
-            await backend.store.create(with_dataset("datasets/c").model_copy(update={"max_live_jobs": 1}))
-        with pytest.raises(QuotaExceededError):
-            await backend.store.create(with_dataset("datasets/a").model_copy(update={"max_live_jobs": 1}))
-
-        some = await backend.store.take_orphans(older_than_seconds=0, limit=1)
-        rest = await backend.store.take_orphans(older_than_seconds=0)
-
-        assert sorted(some + rest) == ["datasets/b", "datasets/c"]
-        assert len(some) == 1
-
-
-class TestSettlingInMemory(InMemory, SettlingContract, DeletionContract, OrphanContract):
+class TestSettlingInMemory(InMemory, SettlingContract, DeletionContract):
     pass
 
 
-class TestSettlingOnRedis(OnRedis, SettlingContract, DeletionContract, OrphanContract):
+class TestSettlingOnRedis(OnRedis, SettlingContract, DeletionContract):
     pass
 
 
-class TestSettlingWithLostReplies(OnRedisWithLostReplies, SettlingContract, DeletionContract, OrphanContract):
+class TestSettlingWithLostReplies(OnRedisWithLostReplies, SettlingContract, DeletionContract):
     pass

@@ -249,11 +249,11 @@ class ReleaseContract:
         with pytest.raises(LeaseLostError):
             await backend.store.finish(job_id, fence=1, outcome=OUTCOME)
 
-    async def test_only_running_time_counts_as_active(self, backend: Backend) -> None:
+    async def test_only_what_its_holders_count_is_running_time(self, backend: Backend) -> None:
         job_id = (await running(backend.store)).job.job_id
-        await backend.let_time_pass(100)
         await backend.store.wish(job_id, Wish.PAUSE)
-        paused = await backend.store.release(job_id, fence=1)
+        await backend.let_time_pass(100)
+        paused = await backend.store.release(job_id, fence=1, active_seconds=70.25)
         await backend.let_time_pass(1000)
         resumed = await backend.store.wish(job_id, Wish.GO_ON)
         await backend.let_time_pass(1000)
@@ -262,12 +262,21 @@ class ReleaseContract:
 
         job = await backend.store.release(job_id, fence=claim.fence)
 
-        assert paused.active_seconds == pytest.approx(100, abs=1)
-        assert claim.job.active_seconds == paused.active_seconds
+        assert paused.active_seconds == claim.job.active_seconds == 70.25
         assert claim.job.attempt_started_at is not None
         assert claim.job.started_at is not None
         assert (claim.job.attempt_started_at - claim.job.started_at).total_seconds() == pytest.approx(2100, abs=1)
-        assert job.active_seconds == pytest.approx(110, abs=1)
+        assert job.active_seconds == 70.25
+
+    async def test_running_time_grows_with_the_heartbeats_and_never_falls(self, backend: Backend) -> None:
+        job_id = (await running(backend.store)).job.job_id
+
+        seen = []
+        for told in (1.5, None, 3.25, 2.0):
+            await backend.store.renew(job_id, fence=1, lease_seconds=15, active_seconds=told)
+            seen.append((await backend.store.get(job_id)).active_seconds)
+
+        assert seen == [1.5, 1.5, 3.25, 3.25]
 
 
 class TestWishesInMemory(InMemory, WishContract, ReleaseContract):

@@ -53,21 +53,21 @@ async def test_a_lease_ends_after_its_seconds_and_moves_with_each_heartbeat(
 
 
 async def test_reading_and_appending_cost_the_same_after_100_000_events(store: RedisJobStore) -> None:
-    async def median_seconds(job_id: str) -> float:
+    async def best_seconds(job_id: str) -> float:
         times = []
         for _ in range(50):
             start = time.perf_counter()
             await store.get(job_id)
             await store.append(job_id, fence=1, events=[a_log("x")])
             times.append(time.perf_counter() - start)
-        return sorted(times)[25]
+        return min(times)  # what else the machine does is in all the others
 
     short = (await running(store)).job.job_id
     long = (await running(store)).job.job_id
     for _ in range(20):
         await store.append(long, fence=1, events=[a_log("x")] * 5000)
 
-    ratio = await median_seconds(long) / await median_seconds(short)
+    ratio = await best_seconds(long) / await best_seconds(short)
 
     assert (await store.get(long)).last_seq > 100_000
     assert ratio < 3

@@ -103,6 +103,40 @@ class WebhookQueueContract:
 
         assert again.tries == 1
 
+    async def test_why_nobody_was_told_stands_in_the_record(self, backend: Backend) -> None:
+        job = await backend.store.get(await ended(backend.store))
+        [delivery] = await due(backend.store)
+        shown = [job.webhook_problem]
+
+        for _ in range(2):
+            await backend.store.put_off(delivery.delivery_id, seconds=0, problem="it was not reached")
+        shown.append((await backend.store.get(job.job_id)).webhook_problem)
+        await backend.store.settle(job.job_id, fence=job.fence, archived_seq=job.last_seq)
+        shown.append((await backend.store.get(job.job_id)).webhook_problem)
+        await backend.store.delivered(delivery.delivery_id, problem="given up")
+        shown.append((await backend.store.get(job.job_id)).webhook_problem)
+
+        assert shown == [None, "it was not reached", "it was not reached", "given up"]
+
+    async def test_nothing_is_wrong_any_more_once_somebody_was_told(self, backend: Backend) -> None:
+        job_id = await ended(backend.store)
+        [delivery] = await due(backend.store)
+        await backend.store.put_off(delivery.delivery_id, seconds=0, problem="it was not reached")
+
+        await backend.store.delivered(delivery.delivery_id)
+
+        assert (await backend.store.get(job_id)).webhook_problem is None
+
+    async def test_a_retry_forgets_why_nobody_was_told(self, backend: Backend) -> None:
+        job = await backend.store.get(await ended(backend.store, FAILED))
+        [delivery] = await due(backend.store)
+        await backend.store.delivered(delivery.delivery_id, problem="given up")
+        await backend.store.settle(job.job_id, fence=job.fence, archived_seq=job.last_seq)
+
+        again = await backend.store.reopen(job.job_id, spec=a_spec(webhook=HOOK))
+
+        assert again.webhook_problem is None
+
     async def test_the_longest_due_come_first_and_a_limit_holds(self, backend: Backend) -> None:
         job_ids = []
         for _ in range(3):

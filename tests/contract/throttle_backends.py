@@ -69,7 +69,7 @@ class RedisBackend:
 
 
 def _earlier(fields: dict[str, object], seconds: float) -> dict[str, object]:
-    moments = {"now", "at", "quiet", "waits_until", "seen", "refused"}
+    moments = {"now", "at", "quiet", "waits_until", "seen", "refused", "probed"}
     return {name: value - seconds if name in moments else value for name, value in fields.items()}
 
 

@@ -30,7 +30,7 @@ def test_no_target_is_missed(arguments: tuple[str, ...], lines: int) -> None:
         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=220,
         check=False,
     )
 

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dspy_service.up.binding import free_port
 from tests.support.payloads import ticket_request
 from tests.support.platforms import ROOT, Started, plain_environment, platform, short_folder
-from tests.support.processes import is_alive
+from tests.support.processes import is_alive, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -49,12 +50,14 @@ def test_a_job_is_submitted_watched_read_and_saved(service: Started, tmp_path: P
     status = json.loads(run("status", job_id, *url).stdout)
     logs = run("logs", job_id, *url).stdout.splitlines()
     saved = run("artifact", job_id, *url, cwd=tmp_path)
+    result = json.loads(run("artifact-file", job_id, "result.json", *url).stdout)
 
     assert submitted.returncode == waited.returncode == saved.returncode == 0, waited.stderr
     assert waited.stdout.startswith("success: ")
     assert summary["status"] == status["status"] == "success"
     assert status["result"]["optimized_test_metric"] is not None
     assert any("Average Metric" in line for line in logs)
+    assert result["optimized_test_metric"] == status["result"]["optimized_test_metric"]
     assert {path.name for path in (tmp_path / job_id).iterdir()} >= {"metadata.json", "program.pkl"}
 
 
@@ -95,6 +98,24 @@ def test_a_job_is_watched_listed_priced_and_deleted(service: Started) -> None:
     assert (gone.returncode, "There is no job" in gone.stderr) == (1, True)
 
 
+def test_the_calls_of_jobs_are_counted_for_prometheus(service: Started) -> None:
+    url = ("--url", service.base_url)
+    job_id = run("submit", "-", *url, stdin=json.dumps(ticket_request())).stdout.strip()
+    run("wait", job_id, *url)
+    calls = json.loads(run("usage", job_id, "--json", *url).stdout)["total_calls"]
+
+    wait_until(lambda: _metric(service, 'lm_calls_total{outcome="answered",role="task"}') >= calls > 0, seconds=30)
+
+    assert _metric(service, 'lm_tokens_total{direction="input",role="task"}') > 0
+    assert _metric(service, 'lm_cost_usd_total{role="task"}') == 0
+
+
+def _metric(service: Started, name: str) -> float:
+    """Return a figure, -1 when it is not there."""
+    lines = httpx.get(f"{service.base_url}/metrics", trust_env=False).text.splitlines()
+    return next((float(line.split()[1]) for line in lines if line.startswith(f"dspy_service_{name} ")), -1.0)
+
+
 def test_a_job_is_paused_resumed_cancelled_and_not_retried(service: Started) -> None:
     url = ("--url", service.base_url)
     slow = ticket_request(model_config={"name": "demo/in-context?latency_ms=60000"})
@@ -111,6 +132,15 @@ def test_a_job_is_paused_resumed_cancelled_and_not_retried(service: Started) -> 
     assert cancelled.stdout.startswith(job_id)
     assert (watched.returncode, "cancelled" in watched.stdout.splitlines()[-1]) == (1, True)
     assert (retried.returncode, "is cancelled, so it cannot be" in retried.stderr) == (1, True)
+
+
+def test_the_state_of_the_service_and_the_secret_of_its_webhooks_are_printed(service: Started) -> None:
+    health = run("health", "--url", service.base_url)
+    secret = run("webhook-secret", "--url", service.base_url)
+
+    assert health.returncode == secret.returncode == 0, health.stderr + secret.stderr
+    assert json.loads(health.stdout)["workers"]["live"] == 1
+    assert secret.stdout.startswith("whsec_")
 
 
 def test_a_filter_that_is_no_pair_is_one_sentence() -> None:

@@ -41,7 +41,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def redis_url(folder: Path) -> Iterator[str]:
-    port = free_port("127.0.0.1")
+    with a_store(folder, free_port("127.0.0.1")) as url:
+        yield url
+
+
+@contextmanager
+def a_store(folder: Path, port: int) -> Iterator[str]:
     binary, *options = start_command("redis")
     assert binary == "valkey-server"
     command = [find_server(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
@@ -79,6 +84,20 @@ def test_api_and_worker_start_become_ready_and_stop(redis_url: str, folder: Path
         assert health["workers"]["live"] == 1
         assert health["workers"]["concurrency"] == 1
         assert "Traceback" not in worker.output + api.output
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_role_waits_for_a_store_that_comes_late(role: str, folder: Path) -> None:
+    port = free_port("127.0.0.1")
+
+    with container(role, f"redis://127.0.0.1:{port}/0", folder, port=free_port("127.0.0.1")) as started_early:
+        wait_until(lambda: "does not answer yet" in started_early.output)
+        with a_store(folder, port), redis.Redis(port=port) as client:
+            wait_until(lambda: bool(client.keys("{dspy}:pin:*")))
+
+            started_early.stop(signal.SIGTERM)
+
+    assert "REDIS_URL does not answer" not in started_early.output
 
 
 def test_the_api_waits_for_a_first_key_before_it_listens_beyond_loopback(redis_url: str, folder: Path) -> None:

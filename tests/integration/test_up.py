@@ -157,7 +157,6 @@ def test_a_taken_port_is_one_sentence(folder: Path) -> None:
     ("settings", "words"),
     [
         ({"HOST": "0.0.0.0"}, "no API key exists"),  # noqa: S104 - refused
-        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "DSPY_SERVICE_REDIS_URL does not answer"),
         ({"REDIS_URL": "nonsense"}, "DSPY_SERVICE_REDIS_URL"),
         ({"WORKER_CONCURRENCY": "many"}, "DSPY_SERVICE_WORKER_CONCURRENCY"),
         ({"COLOUR": "green"}, "DSPY_SERVICE_COLOUR"),
@@ -165,7 +164,7 @@ def test_a_taken_port_is_one_sentence(folder: Path) -> None:
         ({"ARTIFACTS_URL": "ftp://nowhere"}, "DSPY_SERVICE_ARTIFACTS_URL"),
         ({"DATA_DIR": "/dev/null/data"}, "DSPY_SERVICE_DATA_DIR"),
     ],
-    ids=["open address", "no store", "not a URL", "not a number", "unknown", "registry", "artifacts", "data folder"],
+    ids=["open address", "not a URL", "not a number", "unknown", "registry", "artifacts", "data folder"],
 )
 def test_settings_that_cannot_work_are_one_sentence(folder: Path, settings: dict[str, str], words: str) -> None:
     began = time.monotonic()
@@ -195,6 +194,16 @@ def test_a_part_that_cannot_start_is_one_sentence_with_its_last_words(folder: Pa
     assert program.lines[0].endswith("out of cheese")
 
 
+def test_a_store_that_is_not_there_is_waited_for_and_is_one_sentence_then(folder: Path) -> None:
+    with platform(folder, {"REDIS_URL": "redis://127.0.0.1:1/0"}) as program:
+        code = program.wait()
+
+    assert code == 1
+    assert len(program.lines) == 2, program.output
+    assert "does not answer yet; it is asked again for 15 s" in program.lines[0]
+    assert "DSPY_SERVICE_REDIS_URL does not answer" in program.lines[1]
+
+
 def test_a_silent_store_is_one_sentence(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://:secret-word@127.0.0.1:{silent.getsockname()[1]}/0"
@@ -202,8 +211,8 @@ def test_a_silent_store_is_one_sentence(folder: Path) -> None:
             code = program.wait()
 
     assert code == 1
-    assert len(program.lines) == 1, program.output
-    assert "does not answer" in program.lines[0]
+    assert len(program.lines) == 2, program.output
+    assert "DSPY_SERVICE_REDIS_URL does not answer" in program.lines[1]
     assert "secret-word" not in program.output
 
 

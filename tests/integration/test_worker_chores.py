@@ -1,4 +1,4 @@
-"""A worker's parent tells webhooks and deletes what is past its time, over a real store."""
+"""A worker's parent tells webhooks and deletes what is past its time or was left, over a real store."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ import redis.asyncio as redis
 from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.redis.jobs import RedisJobStore
 from dspy_service.config import Settings
+from dspy_service.domain.artifact_paths import dataset_path
 from dspy_service.domain.errors import JobNotFoundError
 from tests.support.valkey import raw_redis, redis_url, valkey_server
 from tests.support.waiting import until
@@ -76,3 +77,14 @@ async def test_what_is_past_its_time_is_deleted(jobs: RedisJobStore, redis_url: 
         await until(is_deleted, seconds=10)
 
     assert await artifacts.list(job.job_id) == []
+
+
+async def test_rows_that_no_job_names_are_found(raw_redis: redis.Redis, redis_url: str, tmp_path: Path) -> None:
+    left = dataset_path("local", "a" * 64)
+    await FolderArtifactStore(tmp_path / "artifacts").put(left, b"[]")
+
+    async def is_found() -> bool:
+        return await raw_redis.zscore("{dspy}:orphans", left) is not None
+
+    with worker(redis_url, tmp_path):
+        await until(is_found, seconds=10)

@@ -12,7 +12,7 @@ from dspy_service.domain.job import Claim
 from tests.support.claims import JOB_ID
 from tests.support.lm_calls import Answers, lm_frame
 from workers.lm.broker import Broker
-from workers.lm.doors import BrokerDoors
+from workers.lm.doors import JOURNAL_BYTES, BrokerDoors
 from workers.lm.environment import read_provider_environment
 from workers.lm.registry import ModelRegistry
 
@@ -51,18 +51,18 @@ class Program:
         self.changed_its_mind |= self.told.setdefault(text, told) != told
 
 
-async def attempt(jobs: RedisJobStore, folder: Path) -> tuple[Claim, Broker]:
+async def attempt(jobs: RedisJobStore, folder: Path, *, journal_bytes: int = JOURNAL_BYTES) -> tuple[Claim, Broker]:
     """Claim the job and open its door."""
     claim = await jobs.claim(JOB_ID, owner="w", lease_seconds=LEASE_SECONDS, sandbox_level="L1")
     assert claim is not None
     registry = ModelRegistry(read_provider_environment({}))
-    doors = BrokerDoors(registry, artifacts=FolderArtifactStore(folder), secret_key=KEY)
+    doors = BrokerDoors(registry, artifacts=FolderArtifactStore(folder), secret_key=KEY, journal_bytes=journal_bytes)
     return claim, await doors.open(claim, tail=jobs)
 
 
-async def main(url: str, folder: str) -> None:
+async def main(url: str, folder: str, journal_bytes: str) -> None:
     jobs = RedisJobStore(url)
-    _, door = await attempt(jobs, Path(folder))
+    _, door = await attempt(jobs, Path(folder), journal_bytes=int(journal_bytes))
     await Program(door).run()
 
 

@@ -45,7 +45,7 @@ async def call(options: argparse.Namespace) -> None:
     target = registry.target(ModelSettings(name="openai/test", base_url=options.base_url))
     line = ProviderLines(throttle, tenant=options.tenant, job_id=options.job).of(target)
     engine = MeteredEngine(target, CallLimits(max_in_flight=options.threads), line=line)
-    request = Request(model=target.wire_model, messages=(Message.user(options.tenant),))
+    request = Request(model=target.wire_model, messages=(Message.user(options.job),))
     await asyncio.gather(*(engine.complete(request) for _ in range(options.calls)))
     await engine.aclose()
     await throttle.aclose()

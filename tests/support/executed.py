@@ -6,6 +6,7 @@ from typing import Any
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.artifact_paths import RESULT
+from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.job import Claim, JobStatus
 from dspy_service.domain.result import RoleUsage, RunnerResult, StoredResult, Usage
 from dspy_service.domain.spec import Row
@@ -122,3 +123,12 @@ async def stored_result(jobs: MemoryJobStore, artifacts: MemoryArtifactStore) ->
     job = await jobs.get(JOB_ID)
     data = await read_signed(job, RESULT, artifacts=artifacts, secret_key=SECRET_KEY)
     return StoredResult.model_validate_json(data)
+
+
+class NoArtifacts(MemoryArtifactStore):
+    """Has rows, and takes nothing else."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        if path != DATASET:
+            raise StoreUnavailableError("artifact store")
+        await super().put(path, data)

@@ -15,12 +15,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.events import NewEvent
 from dspy_service.domain.supervision import KeepBest, Reins, RunReport
 from tests.support.claims import JOB_ID, new_job
 from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, Script, ScriptedChild
+from tests.support.signed import SECRET_KEY
 from tests.support.supervised import Doors, Kept
 from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 from workers.supervisor.door import ModelDoor
@@ -180,6 +182,8 @@ async def attempt(
         level="L1",
         doors=Doors(door),
         catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
         limits=SupervisionLimits(**{"ready_seconds": 1.0, "cancel_grace_seconds": 0.1, **limits}),
     )
     async with asyncio.timeout(30):

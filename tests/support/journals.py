@@ -9,6 +9,7 @@ from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.job import Claim
 from dspy_service.domain.journal_entry import JournalEntry
+from dspy_service.domain.journal_totals import JournalTotals
 from dspy_service.ports import JournalTail
 from tests.support.claims import JOB_ID
 from workers.lm.durable_journal import DurableJournal
@@ -110,6 +111,7 @@ async def open_journal(
     max_bytes: int = 1 << 30,
     close_seconds: float = 2.0,
     on_entry: Callable[[JournalEntry], None] = lambda _entry: None,
+    on_totals: Callable[[JournalTotals], None] = lambda _totals: None,
 ) -> DurableJournal:
     return await DurableJournal.open(
         claim,
@@ -119,4 +121,5 @@ async def open_journal(
         max_bytes=max_bytes,
         close_seconds=close_seconds,
         on_entry=on_entry,
+        on_totals=on_totals,
     )

@@ -141,10 +141,11 @@ def entry(
     origin: Origin = "provider",
     cost_usd: float | None = 0.5,
     answer: bytes | None = None,
+    is_estimated: bool = False,
 ) -> JournalEntry:
     """An answer of 3 + 2 tokens to call ``number``."""
     text = b'"response":{"text":"answer %d"}' % number if answer is None else answer
-    return JournalEntry(f"{number:064x}", role, "model", origin, 3, 2, cost_usd, text)
+    return JournalEntry(f"{number:064x}", role, "model", origin, 3, 2, cost_usd, text, is_estimated=is_estimated)
 
 
 class Answers:

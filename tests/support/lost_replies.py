@@ -20,6 +20,8 @@ SENT_TWICE = frozenset(
         "reopen",
         "settle",
         "unsettled",
+        "forget_orphan",
+        "note_orphans",
     }
 )
 """Their second answer is the first one. The others say less when they are sent again (``reap`` finds nothing more,

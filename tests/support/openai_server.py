@@ -17,7 +17,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +36,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    has_usage: bool = True
+    """Whether it says how many tokens it took."""
     raw: bytes | None = None
     hang_up: bool = False
 
@@ -75,6 +77,11 @@ def demo_learner(*, seed: int = 0, delay_seconds: float = 0.0) -> Script:
         return Reply(text, delay_seconds=delay_seconds)
 
     return script
+
+
+def without_usage(script: Script) -> Script:
+    """Answer as ``script`` does, and say nothing about tokens."""
+    return lambda body: replace(script(body), has_usage=False)
 
 
 def in_order(*replies: Reply) -> Script:
@@ -169,6 +176,7 @@ class OpenAIServer:
             prompt = sum(len(_plain(message["content"]).split()) for message in body["messages"])
         completion = len(reply.text.split()) if reply.completion_tokens is None else reply.completion_tokens
         message = {"role": "assistant", "content": reply.text}
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         return json.dumps(
             {
                 "id": f"chatcmpl-{next(self._numbers)}",
@@ -176,11 +184,7 @@ class OpenAIServer:
                 "created": 1,
                 "model": body.get("model"),
                 "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-                "usage": {
-                    "prompt_tokens": prompt,
-                    "completion_tokens": completion,
-                    "total_tokens": prompt + completion,
-                },
+                **({"usage": usage} if reply.has_usage else {}),
             }
         ).encode()
 

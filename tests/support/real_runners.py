@@ -51,6 +51,8 @@ class RealWorker:
             level=level,
             doors=BrokerDoors(registry, artifacts=self.artifacts, secret_key=SECRET_KEY),
             catalogue=Registry(),
+            artifacts=self.artifacts,
+            secret_key=SECRET_KEY,
             limits=SupervisionLimits(**limits),
         )
 

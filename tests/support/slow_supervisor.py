@@ -33,7 +33,14 @@ async def main(base_url: str, level: SandboxLevel) -> None:
 
     registry = ModelRegistry(read_provider_environment(os.environ))
     doors = BrokerDoors(registry, artifacts=MemoryArtifactStore(), secret_key=SECRET_KEY)
-    supervisor = JobSupervisor(standby=Standby(start), level=level, doors=doors, catalogue=Registry())
+    supervisor = JobSupervisor(
+        standby=Standby(start),
+        level=level,
+        doors=doors,
+        catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
+    )
     jobs, claim = await claimed(spec(ModelSettings(name="openai/test", base_url=base_url)))
     await supervisor.run(claim, rows(20), jobs=jobs, reins=Reins(), keep_best=Kept())
 

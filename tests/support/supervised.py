@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import ProtocolError
@@ -12,9 +13,11 @@ from dspy_service.domain.job import Claim
 from dspy_service.domain.result import RoleUsage, Usage
 from dspy_service.domain.spec import JobSpec
 from dspy_service.domain.supervision import Checkpoint, Halt, Interrupted, KeepBest, Phase, Reins, RunReport
+from dspy_service.domain.throttle import ProviderWait
 from tests.support.claims import claimed
 from tests.support.lm_calls import rows
 from tests.support.scripted_child import Peer, Script, ScriptedChild, sleep_until_killed
+from tests.support.signed import SECRET_KEY
 from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 from workers.supervisor.door import ModelDoor
 
@@ -32,6 +35,7 @@ class ScriptedDoor:
         self.pending_bytes = 0
         self.asked = 0
         self.spent: str | None = None
+        self.waits: list[ProviderWait] = []
         self.phases: list[Phase] = []
         self.keeps_reserve: bool | None = None
         """As it was opened; None: it was not."""
@@ -63,6 +67,9 @@ class ScriptedDoor:
             self.pending_calls += 1
         else:
             reply(encode({"t": "answer", "id": frame["id"], "response": {"text": self._answer}}))
+
+    def provider_waits(self) -> list[ProviderWait]:
+        return self.waits
 
     def begin(self, phase: Phase) -> None:
         self.phases.append(phase)
@@ -147,6 +154,8 @@ def scripted_supervisor(
         level="L1",
         doors=Doors(door),
         catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
         limits=SupervisionLimits(**{"ready_seconds": 5.0, "cancel_grace_seconds": 0.3, **limits}),
     )
     return supervisor, standby

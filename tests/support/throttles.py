@@ -66,6 +66,7 @@ class ScriptedThrottle:
         self,
         provider: str,  # noqa: ARG002  # the port's
         *,
+        job_id: str,  # noqa: ARG002  # the port's
         retry_after_seconds: float | None,
         calls_per_second: float,
         call_seconds: float,

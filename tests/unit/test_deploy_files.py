@@ -84,9 +84,19 @@ def test_our_containers_wait_for_a_healthy_redis(name: str) -> None:
 
 
 def test_api_and_worker_share_the_artifacts() -> None:
-    assert SERVICES["api"]["volumes"] == SERVICES["worker"]["volumes"] == ["data:/data"]
+    assert "data:/data" in SERVICES["api"]["volumes"]
+    assert "data:/data" in SERVICES["worker"]["volumes"]
     assert "DSPY_SERVICE_ARTIFACTS_URL=/data/artifacts" in DOCKERFILE
     assert "DSPY_SERVICE_DATA_DIR=/data" in DOCKERFILE, "and with it the secret key"
+
+
+def test_answers_that_a_long_job_spools_fill_a_volume_and_no_memory() -> None:
+    folder = environment("worker")["TMPDIR"]
+
+    assert f"spool:{folder}" in SERVICES["worker"]["volumes"]
+    assert "spool" in COMPOSE["volumes"]
+    assert re.search(rf"install -d -o service -g service -m 700 .*{folder}\b", DOCKERFILE), "or it belongs to root"
+    assert {tuple(SERVICES[name]["tmpfs"]) for name in OURS} == {("/tmp:size=256m",)}  # noqa: S108 - of the containers
 
 
 def test_the_image_runs_as_a_user_who_owns_only_the_data() -> None:

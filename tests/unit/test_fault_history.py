@@ -11,7 +11,7 @@ from dspy_service.domain.spec import SplitFractions
 from tests.support.faults.history import History
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-LOSS = "worker lost: host:1:2/3 fell silent ({} of 3)"
+LOSS = "worker lost: fell silent ({} of 3)"
 
 Told = tuple[str, int] | tuple[str, int, dict[str, Any]]
 """A state, or the type of another event; the attempt; further data."""
@@ -52,6 +52,7 @@ def a_history(told: list[Told], *, retries: int = 0, **changes: object) -> Histo
         "archived_seq": len(events),
         "has_artifact": status is JobStatus.SUCCESS,
         "module_name": "predict",
+        "optimizer": "gepa",
         "optimizer_name": "gepa",
         "dataset_rows": 1,
         "dataset_path": "d",

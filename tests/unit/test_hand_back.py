@@ -1,6 +1,7 @@
 """A slot hears that its worker goes away, by a notice or by a signal of its own, and ends in time."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import textwrap
 import pytest
 
 from tests.support.platforms import ROOT
-from workers.hand_back import Departure, Notice, hand_back_in_time
+from workers.hand_back import RELEASE_SECONDS, Departure, Notice, hand_back_in_time
 
 
 async def test_a_notice_that_was_given_before_is_heard() -> None:
@@ -109,6 +110,24 @@ async def test_work_that_does_not_end_in_time_is_cut_off() -> None:
     await hand_back_in_time(work(), leaving, seconds=0.01)
 
     assert ended.is_set()
+
+
+async def test_work_that_does_not_end_even_then_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    leaving, ended, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
+
+    async def work() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended.wait()
+
+    leaving.set()
+    began = loop.time()
+    await hand_back_in_time(work(), leaving, seconds=0.01)
+    took_seconds = loop.time() - began
+    ended.set()
+
+    assert 0.01 + RELEASE_SECONDS - 0.1 <= took_seconds <= RELEASE_SECONDS + 2
+    assert "was not handed back" in caplog.text
 
 
 async def test_an_error_of_the_work_is_raised() -> None:

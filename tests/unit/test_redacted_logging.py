@@ -43,7 +43,10 @@ def fail(text: str) -> None:
     raise RuntimeError(text)
 
 
-@pytest.mark.parametrize("secret", [CANARY, f"Bearer {CANARY[::-1]}", str(draw_token()), "redis://:pa55word@host"])
+SECRETS = [CANARY, f"Bearer {CANARY[::-1]}", str(draw_token()), "redis://:pa55word@host"]
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=["a setting", "a header", "a key of ours", "an address"])
 def test_a_secret_in_a_message_an_argument_or_an_error_is_gone(secret: str, written: io.StringIO) -> None:
     hidden = secret.removeprefix("Bearer ").removeprefix("redis://:").removesuffix("@host")
 

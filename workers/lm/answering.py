@@ -80,6 +80,8 @@ class Answering:
             try:
                 entry = await self._from_provider(call)
             except ModelCallError as error:
+                if error.kind == ModelErrorKind.BUDGET:
+                    self._meter.roles[call.role].refused_calls += 1
                 return encode_error(error)
             self._share(entry)
         else:
@@ -148,16 +150,17 @@ def encode_error(error: ModelCallError) -> bytes:
 
 
 def _entry(call: Call, answered: Answered) -> JournalEntry:
-    usage = answered.response.usage
+    tokens = answered.tokens
     return JournalEntry(
         key=call.key,
         role=call.role,
         model=call.model.alias,
         origin="provider",
-        prompt_tokens=usage.input_tokens or 0,
-        completion_tokens=usage.output_tokens or 0,
+        prompt_tokens=tokens.prompt,
+        completion_tokens=tokens.completion,
         cost_usd=answered.cost_usd,
         answer=_encode_response(answered.response),
+        is_estimated=tokens.is_estimated,
     )
 
 
@@ -190,4 +193,5 @@ def _shared_entry(text: str, call: Call) -> JournalEntry | None:
         completion_tokens=found.completion_tokens,
         cost_usd=found.cost_usd,
         answer=found.answer,
+        is_estimated=found.is_estimated,
     )

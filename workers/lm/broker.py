@@ -7,7 +7,7 @@ is in flight; the answer goes to everyone who waits for it. What an earlier atte
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +17,10 @@ from dspy_service.domain.frames import Frame, pack
 from dspy_service.domain.model_errors import ModelErrorKind
 from dspy_service.domain.result import Usage
 from dspy_service.domain.supervision import Phase
+from dspy_service.domain.throttle import ProviderWait
 from workers.lm.answering import Answering, Call, SharedAnswers, encode_error
 from workers.lm.budget_guard import BudgetGuard
+from workers.lm.call_reporter import CallReporter
 from workers.lm.gate import Gate
 from workers.lm.job_models import JobModel
 from workers.lm.journal import Found, Journal
@@ -58,7 +60,9 @@ class Broker:
         gate: Of the models' engines; None: one that only this broker knows.
         budget: What the job may spend; None: anything.
         shared: Answers of the tenant's earlier jobs; None: the job does not want them.
+        reporter: Tells operators of the calls; None: nobody does.
         keeps_reserve: Whether the budget keeps something for the final evaluation.
+        waits: Tells which providers refuse the job's calls now.
     """
 
     def __init__(
@@ -70,7 +74,9 @@ class Broker:
         gate: Gate | None = None,
         budget: Budget | None = None,
         shared: SharedAnswers | None = None,
+        reporter: CallReporter | None = None,
         keeps_reserve: bool = True,
+        waits: Callable[[], Sequence[ProviderWait]] = tuple,
     ) -> None:
         self._models = models
         self._journal = journal
@@ -78,6 +84,8 @@ class Broker:
         self._gate = gate or Gate()
         self._guard = BudgetGuard(budget, self._meter, keeps_reserve=keeps_reserve)
         self._answering = Answering(journal, self._meter, self._guard, shared=shared)
+        self._reporter = reporter
+        self._waits = waits
         self._flights: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = True
@@ -99,6 +107,10 @@ class Broker:
     def spent(self) -> str | None:
         """Which bound of the budget refused a call, as a sentence; None while none did."""
         return self._guard.spent
+
+    def provider_waits(self) -> Sequence[ProviderWait]:
+        """Return which providers refuse the job's calls now, and since when."""
+        return self._waits()
 
     def begin(self, phase: Phase) -> None:
         """Note what the calls that follow are for; the final evaluation may spend what the budget reserves for it."""
@@ -155,6 +167,8 @@ class Broker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._answering.aclose()
         await self._journal.aclose()
+        if self._reporter is not None:
+            await self._reporter.aclose()
         for engine in {id(model.engine): model.engine for model in self._models.values()}.values():
             await engine.aclose()
 
@@ -176,7 +190,7 @@ class Broker:
             admitted = admit(request, model=model.wire_model, max_tokens=model.max_tokens)
             sample = "" if rollout is None and candidate == 0 else f"{rollout}:{candidate}"
             flight = self._flights[key] = _Flight(size)
-            call = Call(key, waiter.role, model, admitted, sample, self._guard.phase)
+            call = Call(key, waiter.role, model, admitted, sample, self._phase_of(frame))
             task = asyncio.get_running_loop().create_task(self._fly(call, flight))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -185,6 +199,10 @@ class Broker:
         flight.waiters.append(waiter)
         self.pending_calls += 1
         self.pending_bytes += size
+
+    def _phase_of(self, frame: Frame) -> Phase | None:
+        """Return what a call is for: a runner may say that it belongs to an earlier phase, never to a later one."""
+        return "compile" if frame.get("phase") == "compile" else self._guard.phase
 
     def _give_again(self, found: Found, waiter: _Waiter) -> None:
         self._guard.note_use(found.entry)

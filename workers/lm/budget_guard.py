@@ -103,7 +103,8 @@ class BudgetGuard:
             limit = getattr(scope.bounds, bound)
             reserve = measure(kept) if self._keeps_reserve and phase != "final" else 0
             if limit is not None and measure(spent) >= limit - reserve:
-                rest = f"; {round(reserve, 6)} of it is kept for the final evaluation" if reserve else ""
+                left = round(min(reserve, max(0, limit - measure(spent))), 6)
+                rest = f"; {left} of it is kept for the final evaluation" if left else ""
                 return f"The budget's {scope.name}{bound} of {limit} is spent{rest}."
         return None
 

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Final
 
 from dspy_service.domain.job import Claim
-from dspy_service.ports import ArtifactStore, CallThrottle, JournalTail, ResponseCache
+from dspy_service.ports import ArtifactStore, CallLedger, CallThrottle, JournalTail, ResponseCache
 from workers.lm.answering import SharedAnswers
 from workers.lm.broker import Broker
+from workers.lm.call_counts import count_calls
+from workers.lm.call_reporter import CallReporter
 from workers.lm.durable_journal import DurableJournal
 from workers.lm.engine import CallLimits
 from workers.lm.gate import Gate
@@ -25,9 +27,10 @@ class BrokerDoors:
         limits: Of every call.
         artifacts: Where journals are kept in the end.
         secret_key: Signs them there.
-        journal_bytes: Of the answers of one job that are kept; some 400 bytes are a short one.
+        journal_bytes: Of the answers of one job that are kept, some 400 bytes for a short one; of others, the cost is.
         cache: Answers that jobs of one tenant share; None: they share none.
         throttle: Divides what providers allow among all workers; None: nobody counts calls.
+        ledger: Counters for operators; None: there are none.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class BrokerDoors:
         journal_bytes: int = JOURNAL_BYTES,
         cache: ResponseCache | None = None,
         throttle: CallThrottle | None = None,
+        ledger: CallLedger | None = None,
     ) -> None:
         self._registry = registry
         self._limits = limits or CallLimits()
@@ -48,6 +52,7 @@ class BrokerDoors:
         self._journal_bytes = journal_bytes
         self._cache = cache
         self._throttle = throttle
+        self._ledger = ledger
 
     async def open(self, claim: Claim, *, tail: JournalTail, keeps_reserve: bool = True) -> Broker:
         """Return the broker of an attempt, with the journal of earlier ones; call it on the job's event loop.
@@ -64,6 +69,7 @@ class BrokerDoors:
         """
         gate = Gate()
         lines = ProviderLines(self._throttle, tenant=claim.job.tenant, job_id=claim.job.job_id)
+        gate.when_it_closes(lines.step_aside)
         models = await open_models(claim.spec, self._registry, self._limits, gate=gate, lines=lines)
         meter = Meter.of(models)
         try:
@@ -74,6 +80,7 @@ class BrokerDoors:
                 secret_key=self._secret_key,
                 max_bytes=self._journal_bytes,
                 on_entry=meter.enter,
+                on_totals=meter.enter_totals,
             )
         except BaseException:
             await _close(models)
@@ -85,8 +92,17 @@ class BrokerDoors:
             gate=gate,
             budget=claim.spec.budget,
             shared=self._shared(claim),
+            reporter=self._reporter(claim, meter, models),
             keeps_reserve=keeps_reserve,
+            waits=lines.waits,
         )
+
+    def _reporter(self, claim: Claim, meter: Meter, models: dict[str, JobModel]) -> CallReporter | None:
+        if self._ledger is None:
+            return None
+        engines = {id(model.engine): model.engine for model in models.values()}.values()
+        name = f"{claim.job.job_id}:{claim.fence}"
+        return CallReporter(self._ledger, name=name, count=lambda: count_calls(meter, engines))
 
     def _shared(self, claim: Claim) -> SharedAnswers | None:
         if self._cache is None or not claim.spec.cache:

@@ -9,12 +9,14 @@ from dspy_service.domain.errors import LeaseLostError
 from dspy_service.domain.job import Claim
 from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.journal_segment import SegmentHead, next_number
+from dspy_service.domain.journal_totals import JournalTotals
 from dspy_service.ports import ArtifactStore, JournalTail
 from workers.lm.journal import Found
 from workers.lm.journal_reader import JournalReader
 from workers.lm.kept_answers import KeptAnswers
 from workers.lm.segment_writer import SegmentWriter
-from workers.lm.tail_writer import NewAnswer, TailWriter
+from workers.lm.tail_writer import NewText, TailWriter
+from workers.lm.unkept_costs import UnkeptCosts
 
 if TYPE_CHECKING:
     from workers.lm.journal import Journal
@@ -27,7 +29,8 @@ class DurableJournal:
     """Serves one attempt, on its event loop. Make one with :meth:`open`.
 
     An answer goes to the tail in the job store, under the attempt's fence, and is seen after that; every two seconds
-    or mebibyte, what stands there moves to a segment in the artifact store. A store that is away is waited for.
+    or mebibyte, what stands there moves to a segment in the artifact store. A store that is away is waited for. Of an
+    answer that has no room, what it cost is kept.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class DurableJournal:
         segments: SegmentWriter,
         tail: JournalTail,
         *,
+        unkept: UnkeptCosts,
         close_seconds: float = _CLOSE_SECONDS,
     ) -> None:
         self._claim = claim
@@ -45,6 +49,8 @@ class DurableJournal:
         self._used: set[int] = set()
         self._segments = segments
         self._close_seconds = close_seconds
+        self._unkept = unkept
+        self._not_at_hand: set[str] = set()
         self._is_full = False
         self._call_when_lost: list[Callable[[], None]] = []
         self._writer = TailWriter(
@@ -63,6 +69,7 @@ class DurableJournal:
         secret_key: bytes,
         max_bytes: int,
         on_entry: Callable[[JournalEntry], None],
+        on_totals: Callable[[JournalTotals], None],
         close_seconds: float = _CLOSE_SECONDS,
     ) -> "DurableJournal":
         """Return the journal of a job with everything that its earlier attempts got.
@@ -72,9 +79,10 @@ class DurableJournal:
             tail: Where answers are kept first.
             artifacts: Where they are kept in the end.
             secret_key: Signs segments.
-            max_bytes: Of all answers. Past it new ones are not kept, so that a runner that asks without end can fill no
-                store; a call that comes again is then made again.
+            max_bytes: Of all answers. Past it, only what new ones cost is kept, so that a runner that asks without end
+                can fill no store; a call that comes again is then made again, and paid again.
             on_entry: Told each entry that is there already, once.
+            on_totals: Told what answers cost that were not kept, by attempt, role and model.
             close_seconds: How long ``aclose`` tries to store the last segment; till then, it stands in the tail.
 
         Raises:
@@ -96,9 +104,12 @@ class DurableJournal:
         head = SegmentHead(tenant=job.tenant, job_id=job.job_id, fence=fence, number=number - 1)
         segments = SegmentWriter(head, tail=tail, artifacts=artifacts, secret_key=secret_key)
         fresh = _load(kept, entries, on_entry)
-        if entries:
-            segments.take_over(fresh, end=end)
-        return cls(claim, kept, segments, tail, close_seconds=close_seconds)
+        for totals in reader.totals:
+            on_totals(totals)
+        if entries or reader.totals:
+            segments.take_over([*fresh, *(totals.text() for totals in reader.totals)], end=end)
+        unkept = UnkeptCosts(fence, reader.totals)
+        return cls(claim, kept, segments, tail, unkept=unkept, close_seconds=close_seconds)
 
     def find(self, key: str) -> Found | None:
         """See Journal."""
@@ -110,6 +121,7 @@ class DurableJournal:
             entry = JournalEntry.parse(text)
         except ValueError:
             _log.exception("An answer of job %s cannot be read back.", self._claim.job.job_id)
+            self._not_at_hand.add(key)
             return None  # the temporary file was damaged: one call more is better than no answer
         if place >= self._earlier_end:
             return Found(entry)
@@ -123,11 +135,13 @@ class DurableJournal:
         if found is not None:
             return found.entry
         text = entry.text()
-        if not self._kept.has_room(text):
-            self._note_full()
-            return entry
         await self._segments.room()
-        await self._writer.write(NewAnswer(entry.key, text))
+        if self._kept.has_room(text) and entry.key not in self._not_at_hand:
+            await self._writer.write(NewText(text, key=entry.key))
+            return entry
+        self._note_unkept(entry.key)
+        if entry.is_paid:
+            await self._writer.write(NewText(self._unkept.add(entry)))
         return entry
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -143,12 +157,15 @@ class DurableJournal:
         await asyncio.wait({self._moving})
         self._kept.close()
 
-    def _on_kept(self, answers: Sequence[NewAnswer], end: int) -> None:
-        self._segments.add([answer.text for answer in answers], end=end)  # first: it is the one that must not fail
-        for answer in answers:
+    def _on_kept(self, news: Sequence[NewText], end: int) -> None:
+        self._segments.add([new.text for new in news], end=end)  # first: it is the one that must not fail
+        for new in news:
+            if new.key is None:
+                continue
             try:
-                self._kept.add(answer.key, answer.text)
+                self._kept.add(new.key, new.text)
             except OSError as error:
+                self._not_at_hand.add(new.key)
                 _log.warning("An answer of job %s is not at hand again: %s", self._claim.job.job_id, error)
 
     def _on_lost(self) -> None:
@@ -162,10 +179,12 @@ class DurableJournal:
         except LeaseLostError:
             self._on_lost()
 
-    def _note_full(self) -> None:
-        if not self._is_full:
+    def _note_unkept(self, key: str) -> None:
+        if not self._is_full and key not in self._not_at_hand:
             self._is_full = True
-            _log.warning("The journal of job %s is full; further answers are not kept.", self._claim.job.job_id)
+            _log.warning(
+                "The journal of job %s is full; of further answers only the cost is kept.", self._claim.job.job_id
+            )
 
 
 def _load(

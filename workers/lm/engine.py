@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dspy.lm15 import Request, Response
@@ -13,9 +13,10 @@ from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
 from workers.lm.gate import Gate
 from workers.lm.provider_errors import translate
-from workers.lm.provider_line import UNCOUNTED, ProviderLine
+from workers.lm.provider_line import NO_TURN, UNCOUNTED, ProviderLine
 from workers.lm.retry import RetryPolicy
 from workers.lm.target import Target
+from workers.lm.token_count import TokenCount, count_tokens
 from workers.lm.token_estimate import TokenEstimate
 
 
@@ -34,10 +35,12 @@ class CallLimits:
 
 @dataclass(frozen=True)
 class Answered:
-    """A response and its price."""
+    """A response as the provider gave it, what it took and its price."""
 
     response: Response
+    tokens: TokenCount
     cost_usd: float | None
+    """By ``tokens``, also where these are estimated; None: the model has no known price."""
 
 
 _jitter: Final = random.SystemRandom().random
@@ -91,6 +94,10 @@ class MeteredEngine:
         self._monotonic = monotonic
         self._jitter = jitter
         self._quiet_until = 0.0
+        self.rate_limits = 0
+        """Answers of the provider that said: too many requests."""
+        self.waited_seconds = 0.0
+        """How long calls stood still because of that, or for their turn; the sum of all that waited."""
 
     @property
     def target(self) -> Target:
@@ -113,16 +120,17 @@ class MeteredEngine:
                 response = await self._attempt(request, sample, is_again=refusals.count > 0)
             except ModelCallError as error:
                 ends = refusals if error.kind == ModelErrorKind.RATE_LIMIT else failures
-                elapsed = ends.add(self._monotonic())
+                elapsed = max(ends.add(self._monotonic()), self._refused_for_seconds(error))
                 delay = self._limits.retry.delay_seconds(
                     error, attempt=ends.count, elapsed_seconds=elapsed, jitter=self._jitter()
                 )
                 if delay is None:
                     raise
-                self._hold_back(error)
-                await self._sleep(delay)
+                await self._wait_after(error, delay)
             else:
-                return Answered(response, self._target.price(request, response))
+                tokens = count_tokens(request, response)
+                priced = replace(response, usage=tokens.as_told_by(response.usage))
+                return Answered(response, tokens, self._target.price(request, priced))
 
     async def aclose(self) -> None:
         """Close the target's connections, and leave the line."""
@@ -132,19 +140,31 @@ class MeteredEngine:
 
     async def _attempt(self, request: Request, sample: str, *, is_again: bool) -> Response:
         async with self._slots:
-            quiet = self._quiet_until - self._monotonic()
-            if quiet > 0:
-                await self._sleep(quiet)
+            entered = self._monotonic()
+            if self._quiet_until > entered:
+                await self._sleep(self._quiet_until - entered)
             if self._line is None:
+                self.waited_seconds += self._monotonic() - entered
                 return await self._call(request, sample)
             tokens = self._tokens.of(request) if self._line.counts_tokens else 0
-            turn = await self._line.enter(tokens=tokens, first=is_again)
+            turn = await self._turn(self._line, tokens, is_again=is_again)
+            self.waited_seconds += self._monotonic() - entered
             try:
                 response = await self._call(request, sample)
+                self._line.standstill.end()
                 tokens = tokens if turn == UNCOUNTED else self._tokens.learn(request, response) or tokens
             finally:
                 self._line.leave(turn, tokens=tokens)
             return response
+
+    async def _turn(self, line: ProviderLine, tokens: int, *, is_again: bool) -> str:
+        """Wait for a turn that can be used at once; one that is granted when the gate is closed is another job's."""
+        while True:
+            await self._gate.opened()
+            turn = await line.enter(tokens=tokens, first=is_again)
+            if turn != NO_TURN and self._gate.is_open:
+                return turn
+            line.leave(turn)
 
     async def _call(self, request: Request, sample: str) -> Response:
         async with self._gate:
@@ -154,11 +174,14 @@ class MeteredEngine:
                     return await self._target.engine.complete(request, sample=sample)
             except Exception as error:  # whatever an engine raises becomes an answer for the runner
                 failed = self._translated(error)
-                if failed.kind == ModelErrorKind.RATE_LIMIT and self._line is not None:
-                    self._line.refused(
-                        retry_after_seconds=failed.retry_after_seconds, call_seconds=self._monotonic() - begun
-                    )
+                if failed.kind == ModelErrorKind.RATE_LIMIT:
+                    self._refused(failed, call_seconds=self._monotonic() - begun)
                 raise failed from error
+
+    def _refused(self, error: ModelCallError, *, call_seconds: float) -> None:
+        self.rate_limits += 1
+        if self._line is not None:
+            self._line.refused(retry_after_seconds=error.retry_after_seconds, call_seconds=call_seconds)
 
     def _translated(self, error: Exception) -> ModelCallError:
         if isinstance(error, ModelCallError):  # our own part of the engine has spoken
@@ -168,7 +191,18 @@ class MeteredEngine:
             return ModelCallError(ModelErrorKind.TIMEOUT, message, model=self._target.alias)
         return translate(error, model=self._target.alias, secrets=self._target.secrets)
 
-    def _hold_back(self, error: ModelCallError) -> None:
-        """After a refusal that names a time, calls that have not been sent wait for it too."""
+    def _refused_for_seconds(self, error: ModelCallError) -> float:
+        """Return how long the provider has refused all calls: those that wait in line have one patience together."""
+        is_rate = error.kind == ModelErrorKind.RATE_LIMIT
+        return self._line.standstill.seconds if is_rate and self._line is not None else 0.0
+
+    async def _wait_after(self, error: ModelCallError, delay: float) -> None:
+        """Wait before another attempt; if a refusal names a time, calls that have not been sent wait for it too."""
+        is_rate = error.kind == ModelErrorKind.RATE_LIMIT
+        if is_rate and self._line is not None:
+            return  # the line says when, as soon as the provider is well, and to all workers
         if error.retry_after_seconds is not None:
-            self._quiet_until = max(self._quiet_until, self._monotonic() + error.retry_after_seconds)
+            self._quiet_until = max(self._quiet_until, self._monotonic() + delay)
+        await self._sleep(delay)
+        if is_rate:
+            self.waited_seconds += delay

@@ -1,6 +1,7 @@
 """Whether a job may begin calls to providers now: while it is held, paused or handed back, none begins."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -16,6 +17,7 @@ class Gate:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._is_shut = False
+        self._on_close: list[Callable[[], None]] = []
         self.calling = 0
         """Attempts that are at a provider now."""
 
@@ -24,9 +26,13 @@ class Gate:
         """Whether a call would begin at once."""
         return self._may_begin.is_set()
 
+    def when_it_closes(self, act: Callable[[], None]) -> None:
+        """Call ``act`` each time when no call may begin any more, for now or for ever."""
+        self._on_close.append(act)
+
     def hold(self) -> None:
         """Let no call begin until :meth:`go_on`."""
-        self._may_begin.clear()
+        self._close()
 
     def go_on(self) -> None:
         """Let calls begin again, unless the gate is shut."""
@@ -36,15 +42,24 @@ class Gate:
     def shut(self) -> None:
         """Let no call begin any more."""
         self._is_shut = True
+        self._close()
+
+    def _close(self) -> None:
         self._may_begin.clear()
+        for act in self._on_close:
+            act()
+
+    async def opened(self) -> None:
+        """Wait until a call would begin at once."""
+        while not self._may_begin.is_set():  # it may close again before a woken task runs
+            await self._may_begin.wait()
 
     async def quiet(self) -> None:
         """Wait until no attempt is at a provider."""
         await self._quiet.wait()
 
     async def __aenter__(self) -> None:
-        while not self._may_begin.is_set():  # it may close again before a woken task runs
-            await self._may_begin.wait()
+        await self.opened()
         self.calling += 1
         self._quiet.clear()
 

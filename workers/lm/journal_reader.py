@@ -12,6 +12,7 @@ from dspy_service.domain.errors import ArtifactCorruptError, FileNotStoredError
 from dspy_service.domain.job import Claim
 from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.journal_segment import SegmentHead, decode_segment, head_at
+from dspy_service.domain.journal_totals import JournalTotals, is_totals, newest
 from dspy_service.ports import ArtifactStore, JournalTail
 
 _log: Final = logging.getLogger(__name__)
@@ -40,13 +41,15 @@ class JournalReader:
         self._secret_key = secret_key
         self.skipped = 0
         """Files and entries that were no part of this journal; each was logged."""
+        self.totals: list[JournalTotals] = []
+        """What answers that were not kept have cost, as far as it was read; the last word of each attempt."""
 
     async def paths(self) -> list[str]:
         """Return where segments stand, oldest first. Raises StoreUnavailableError."""
         return await self._artifacts.list(journal_folder(self._claim.job.job_id))
 
     async def segments(self, paths: Sequence[str]) -> AsyncIterator[list[tuple[JournalEntry, bytes]]]:
-        """Yield the entries of each segment, with their texts.
+        """Yield the entries of each segment, with their texts; running totals are noted.
 
         Raises:
             ConfigurationError: a newer release wrote one.
@@ -58,7 +61,7 @@ class JournalReader:
                 await asyncio.sleep(0)
 
     async def tail_entries(self) -> tuple[int, list[tuple[JournalEntry, bytes]]]:
-        """Return the number after the last answer of the tail, and all that are in it."""
+        """Return the number after the last text of the tail, and its entries; running totals are noted."""
         end, texts = await self._tail.answers(self._claim.job.job_id)
         entries: list[tuple[JournalEntry, bytes]] = []
         for some in _chunks(texts, _PIECE):
@@ -95,7 +98,10 @@ class JournalReader:
         entries = []
         for text in texts:
             try:
-                entries.append((JournalEntry.parse(text), text))
+                if is_totals(text):
+                    self.totals = list(newest([*self.totals, JournalTotals.parse(text)]).values())
+                else:
+                    entries.append((JournalEntry.parse(text), text))
             except ValueError as error:
                 self._skip(where, str(error))
         return entries

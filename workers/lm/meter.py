@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dspy_service.domain.journal_entry import JournalEntry
+from dspy_service.domain.journal_totals import JournalTotals
 from dspy_service.domain.result import RoleUsage, Usage
 from workers.lm.job_models import JobModel
 
@@ -17,7 +18,11 @@ class Spending:
     completion_tokens: int = 0
     usd: float = 0.0
     """Of the calls whose price is known."""
+    unpriced_calls: int = 0
+    """The others."""
     unpriced_models: set[str] = field(default_factory=set)
+    estimated_calls: int = 0
+    """Whose provider told no tokens."""
 
     @property
     def tokens(self) -> int:
@@ -29,10 +34,23 @@ class Spending:
         self.calls += 1
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
+        self.estimated_calls += entry.is_estimated
         if entry.cost_usd is None:
+            self.unpriced_calls += 1
             self.unpriced_models.add(entry.model)
         else:
             self.usd += entry.cost_usd
+
+    def add_totals(self, totals: JournalTotals) -> None:
+        """Count calls of an earlier attempt whose answers it did not keep."""
+        self.calls += totals.calls
+        self.prompt_tokens += totals.prompt_tokens
+        self.completion_tokens += totals.completion_tokens
+        self.usd += totals.cost_usd
+        self.estimated_calls += totals.estimated_calls
+        if totals.unpriced_calls:
+            self.unpriced_calls += totals.unpriced_calls
+            self.unpriced_models.add(totals.model)
 
     @classmethod
     def sum(cls, parts: Iterable["Spending"]) -> "Spending":
@@ -43,7 +61,9 @@ class Spending:
             whole.prompt_tokens += part.prompt_tokens
             whole.completion_tokens += part.completion_tokens
             whole.usd += part.usd
+            whole.unpriced_calls += part.unpriced_calls
             whole.unpriced_models |= part.unpriced_models
+            whole.estimated_calls += part.estimated_calls
         return whole
 
 
@@ -57,6 +77,8 @@ class RoleMeter:
     cached_calls: int = 0
     shared_cache_calls: int = 0
     failed_calls: int = 0
+    refused_calls: int = 0
+    """Not made, because of the budget."""
 
     def enter(self, entry: JournalEntry) -> None:
         """Count an entry of the journal, whichever attempt got it."""
@@ -82,6 +104,7 @@ class RoleMeter:
             cached_calls=self.cached_calls,
             shared_cache_calls=self.shared_cache_calls,
             failed_calls=self.failed_calls,
+            estimated_calls=self.paid.estimated_calls,
             prompt_tokens=self.paid.prompt_tokens,
             completion_tokens=self.paid.completion_tokens,
             cost_usd=self.paid.usd if is_priced else None,
@@ -111,6 +134,10 @@ class Meter:
         """Count an entry of the journal for the role that caused it."""
         self.roles.setdefault(entry.role, RoleMeter(entry.model)).enter(entry)
 
+    def enter_totals(self, totals: JournalTotals) -> None:
+        """Count what an earlier attempt paid for and did not keep."""
+        self.roles.setdefault(totals.role, RoleMeter(totals.model)).paid.add_totals(totals)
+
     def usage(self) -> Usage:
         """Return the usage of the roles that were asked; the cost is known only when that of every called role is."""
         asked = {role: meter for role, meter in self.roles.items() if meter.was_asked}
@@ -119,6 +146,7 @@ class Meter:
             roles={role: meter.usage() for role, meter in asked.items()},
             total_calls=paid.calls,
             total_tokens=paid.tokens,
+            estimated_calls=paid.estimated_calls,
             cost_usd=paid.usd if paid.calls and not paid.unpriced_models else None,
             unpriced_models=sorted(paid.unpriced_models),
             cache_hit_rate=_hit_rate(asked.values()),

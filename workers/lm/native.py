@@ -106,6 +106,8 @@ def native_target(
         is_priced=priced.is_known,
         prices_as_of=priced.as_of,
         provider=_account(place, key, name_key),
+        place=place,
+        is_shared=not settings.base_url or place in models.limits,  # an endpoint that the operator names is his own
         provider_limits=models.limits.get(place, ProviderLimits()),
         secrets=environment.secrets,
     )

@@ -19,9 +19,12 @@ from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.throttle import GRANT_SECONDS, CallWish, GrantUse, ProviderLimits
 from dspy_service.ports import CallThrottle
 from workers.lm.call_flow import CallFlow
+from workers.lm.standstill import Standstill
 
 UNCOUNTED: Final = ""
 """The turn of a call that nobody counts."""
+NO_TURN: Final = "-"
+"""What a call gets that had to step aside."""
 
 _log: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
@@ -61,6 +64,7 @@ class ProviderLine:
         throttle: Divides it among all workers. While the store is away, calls that must ask wait.
         tenant: Whose job asks.
         job_id: Which job asks.
+        shown: The provider's name as the job's owner knows it; None: the same.
         monotonic: Seconds.
     """
 
@@ -72,6 +76,7 @@ class ProviderLine:
         throttle: CallThrottle,
         tenant: str,
         job_id: str,
+        shown: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._provider = provider
@@ -86,6 +91,8 @@ class ProviderLine:
         self._refusals = 0
         self._is_pressed = False
         self._flow = CallFlow(monotonic())
+        self.standstill = Standstill(shown or provider, monotonic)
+        """Whether the provider answers."""
         self._looked_at = -math.inf
         self._asks_at = -math.inf
         self._told_at = -math.inf
@@ -101,7 +108,7 @@ class ProviderLine:
         return self._limits.tokens_per_minute is not None
 
     async def enter(self, *, tokens: int = 0, first: bool = False) -> str:
-        """Wait until one call may be made, and return its turn, for ``leave``.
+        """Wait until one call may be made, and return its turn, for ``leave``; ``NO_TURN`` after ``step_aside``.
 
         Args:
             tokens: About how many it will take.
@@ -135,10 +142,19 @@ class ProviderLine:
             grant.is_news = True
             self._attend(hurry=True)
 
+    def step_aside(self) -> None:
+        """Let nobody wait any more, since no call may begin now: what would be granted is for other jobs."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                waiter.turn.set_result(NO_TURN)
+        self._news.set()
+
     def refused(self, *, retry_after_seconds: float | None, call_seconds: float) -> None:
         """Say that the provider answered 429 to a call that was made so long ago."""
         self._refusals += 1
         self._is_pressed = True
+        self.standstill.note_refusal()
         begun_at = self._monotonic() - call_seconds
         before = self._refusal or _Refusal(begun_at, retry_after_seconds)
         asked = [each for each in (before.retry_after_seconds, retry_after_seconds) if each is not None]
@@ -215,6 +231,7 @@ class ProviderLine:
         if refusal is not None:
             await self._throttle.refused(
                 self._provider,
+                job_id=self._job_id,
                 retry_after_seconds=refusal.retry_after_seconds,
                 calls_per_second=self._flow.per_second(now),
                 call_seconds=now - refusal.begun_at,
@@ -254,6 +271,7 @@ class ProviderLine:
         )
         granted = await self._throttle.take(self._provider, wish, limits=self._limits)
         self._wish = _new_name()
+        self.standstill.note_grant(granted)
         turn = wish.grant if granted.is_counted else UNCOUNTED
         going: list[_Waiter] = []
         while self._waiting and len(going) < granted.calls:

@@ -1,5 +1,6 @@
 """The lines of one job: one for each provider, shared by all models that it counts together."""
 
+from dspy_service.domain.throttle import ProviderWait
 from dspy_service.ports import CallThrottle
 from workers.lm.provider_line import ProviderLine
 from workers.lm.target import Target
@@ -20,10 +21,20 @@ class ProviderLines:
             return None
         if target.provider not in self._lines:
             self._lines[target.provider] = ProviderLine(
-                target.provider,
+                target.provider if target.is_shared else f"{target.provider}#{self._tenant}",
                 target.provider_limits,
                 throttle=self._throttle,
                 tenant=self._tenant,
                 job_id=self._job_id,
+                shown=target.place,
             )
         return self._lines[target.provider]
+
+    def waits(self) -> list[ProviderWait]:
+        """Return at which providers the job stands still, since they refuse its calls."""
+        return [wait for line in self._lines.values() if (wait := line.standstill.wait) is not None]
+
+    def step_aside(self) -> None:
+        """Let nobody wait for a turn any more."""
+        for line in self._lines.values():
+            line.step_aside()

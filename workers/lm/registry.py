@@ -123,5 +123,6 @@ def _demo_target(settings: ModelSettings, limits: ProviderLimits | None) -> Targ
         engine=_DemoEngine(AsyncDemoEngine(options)),
         price=lambda _request, _response: 0.0,  # it runs here and costs nothing
         provider="demo" if limits else "",  # its simulated refusals slow nobody else down
+        place="demo",
         provider_limits=limits or ProviderLimits(),
     )

@@ -91,7 +91,7 @@ def _check_config(config: object, max_tokens: int) -> None:
     _only(config, CONFIG_KEYS, "config")
     asked = config.get("max_tokens") if isinstance(config, dict) else None
     if asked is not None and (type(asked) is not int or not 0 < asked <= max_tokens):  # a bool is an int too
-        raise refusal(f"max_tokens may be 1 to {max_tokens}, at most {max_tokens}.")
+        raise refusal(f"max_tokens must be a whole number from 1 to {max_tokens}.")
 
 
 def _check_parts(parts: object, *, depth: int) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
+from dspy_service.domain.throttle import MAX_QUIET_SECONDS
 
 _LONGEST_DOUBLING: Final = 16  # beyond every sensible cap
 
@@ -14,6 +15,7 @@ class RetryPolicy:
     """Exponential waits, bounded by attempts and by time; a provider's own Retry-After wins over ours.
 
     A rate limit says nothing against a call, so refusals for it are bounded by time alone, and count with nothing else.
+    What is asked for with one counts up to ``MAX_QUIET_SECONDS``.
     """
 
     max_attempts: int = 8
@@ -41,6 +43,7 @@ class RetryPolicy:
             return None
         if error.retry_after_seconds is not None:
             delay = max(0.0, error.retry_after_seconds)
+            delay = min(delay, MAX_QUIET_SECONDS) if is_rate else delay
         else:
             doubled = self.first_delay_seconds * 2 ** min(attempt - 1, _LONGEST_DOUBLING)
             delay = min(self.max_delay_seconds, doubled) * (0.5 + jitter / 2)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dspy_service.domain.journal_segment import SEGMENT_BYTES, SegmentHead, encode_segment, pieces
+from dspy_service.domain.journal_totals import condensed
+from dspy_service.domain.store_outage import repeat_while_away
 from dspy_service.ports import ArtifactStore, JournalTail
-from workers.lm.patience import patiently
 
 PERIOD_SECONDS: Final = 2.0
 BACKLOG_BYTES: Final = 32 << 20
@@ -103,12 +104,12 @@ class SegmentWriter:
 
     async def _cut(self) -> None:
         taken = self._next()
-        texts = [text for batch in taken for text in batch.texts]
+        texts = condensed([text for batch in taken for text in batch.texts])
         if texts:
-            await patiently(lambda: self._store(texts))
+            await repeat_while_away(lambda: self._store(texts))
         self._forget(taken)
         end = taken[-1].end
-        await patiently(lambda: self._tail.drop_answers(self._head.job_id, fence=self._head.fence, before=end))
+        await repeat_while_away(lambda: self._tail.drop_answers(self._head.job_id, fence=self._head.fence, before=end))
 
     async def _store(self, texts: Sequence[bytes]) -> None:
         """Write a segment under a number of its own: an earlier try may still be on its way to its place."""

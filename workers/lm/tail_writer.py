@@ -6,24 +6,25 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dspy_service.domain.errors import LeaseLostError
+from dspy_service.domain.store_outage import repeat_while_away
 from dspy_service.ports import JournalTail
-from workers.lm.patience import patiently
 
 _BATCH_BYTES: Final = 1 << 20
 _BATCH_ENTRIES: Final = 256
 
 
 @dataclass(frozen=True)
-class NewAnswer:
-    """An entry that is not in the journal yet."""
+class NewText:
+    """An entry that is not in the journal yet, or a running total."""
 
-    key: str
     text: bytes = field(repr=False)
+    key: str | None = None
+    """Of an entry."""
 
 
 @dataclass
 class _Waiting:
-    answer: NewAnswer
+    new: NewText
     kept: asyncio.Future[None]
 
 
@@ -44,7 +45,7 @@ class TailWriter:
         *,
         job_id: str,
         fence: int,
-        on_kept: Callable[[Sequence[NewAnswer], int], None],
+        on_kept: Callable[[Sequence[NewText], int], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._tail = tail
@@ -56,10 +57,10 @@ class TailWriter:
         self._writing: asyncio.Task[None] | None = None
         self._is_over = False
 
-    async def write(self, answer: NewAnswer) -> None:
-        """Return when the answer is durable; never, once the lease is lost or the writer is closed."""
+    async def write(self, new: NewText) -> None:
+        """Return when the text is durable; never, once the lease is lost or the writer is closed."""
         kept = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(answer, kept))
+        self._waiting.append(_Waiting(new, kept))
         if self._writing is None and not self._is_over:
             self._writing = asyncio.create_task(self._write_all())
         await kept
@@ -83,10 +84,12 @@ class TailWriter:
 
     async def _write_some(self) -> None:
         batch = self._take()
-        texts = [waiting.answer.text.decode() for waiting in batch]
+        texts = [waiting.new.text.decode() for waiting in batch]
         try:
-            number = await patiently(lambda: self._tail.add_answers(self._job_id, fence=self._fence, answers=texts))
-            self._on_kept([waiting.answer for waiting in batch], number)
+            number = await repeat_while_away(
+                lambda: self._tail.add_answers(self._job_id, fence=self._fence, answers=texts)
+            )
+            self._on_kept([waiting.new for waiting in batch], number)
         except LeaseLostError:
             raise
         except Exception as error:  # noqa: BLE001  # whoever waits for these answers tells the runner
@@ -99,7 +102,7 @@ class TailWriter:
     def _take(self) -> list[_Waiting]:
         size = count = 0
         while count < min(len(self._waiting), _BATCH_ENTRIES) and size < _BATCH_BYTES:
-            size += len(self._waiting[count].answer.text)
+            size += len(self._waiting[count].new.text)
             count += 1
         batch = self._waiting[:count]
         del self._waiting[:count]

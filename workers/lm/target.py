@@ -42,5 +42,9 @@ class Target:
     """Which price list it goes by; None when it needs none."""
     provider: str = ""
     """Name of the account or endpoint that counts the calls of all workers together; empty: nobody counts them."""
+    place: str = ""
+    """The same as the job's owner knows it: a prefix, or the origin of a ``base_url``; tells nothing of a key."""
+    is_shared: bool = True
+    """Whether it counts the calls of all tenants together; else one tenant's endpoint holds up nobody else's jobs."""
     provider_limits: ProviderLimits = field(default_factory=ProviderLimits)
     """What the operator says that it allows."""

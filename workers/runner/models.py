@@ -137,6 +137,7 @@ class BrokerEngine:
         answer = self._stage.ask(
             {
                 "t": "lm",
+                "phase": self._stage.phase,  # a thread that was just stopped may send this after the next stage began
                 "role": self._role,
                 "request": request_to_dict(request),
                 "rollout_id": None if call is None else call.rollout_id,

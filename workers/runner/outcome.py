@@ -5,6 +5,7 @@ from typing import Any
 
 import dspy
 
+from dspy_service.domain.artifact_paths import METADATA, PROGRAM_PICKLE, PROGRAM_STATE
 from dspy_service.domain.result import RunnerResult
 from dspy_service.domain.strict_loading import fields_of
 from workers.runner import artifact
@@ -83,7 +84,7 @@ def artifact_files(
         "versions": known.versions,
     }
     return [
-        ("program.json", artifact.state_json(compiled)),
-        ("program.pkl", artifact.pickle_program(compiled)),
-        ("metadata.json", artifact.metadata(facts)),
+        (PROGRAM_STATE, artifact.state_json(compiled)),
+        (PROGRAM_PICKLE, artifact.pickle_program(compiled)),
+        (METADATA, artifact.metadata(facts)),
     ]

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from dspy_service.domain.errors import LeaseLostError, ServiceError, StoreUnavailableError
+from dspy_service.domain.store_outage import repeat_while_away
 from dspy_service.domain.supervision import Checkpoint, KeepBest
 
 _log: Final = logging.getLogger(__name__)
@@ -13,7 +14,6 @@ _log: Final = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS: Final = 1.0
 PAUSE_GROWTH: Final = 1.05
 """Each pause is so much longer than the last: some 170 checkpoints in a day, where an honest job has a few dozen."""
-_RETRY_SECONDS: Final = 0.5
 
 
 class BestKeeper:
@@ -87,17 +87,13 @@ class BestKeeper:
                 "Checkpoints from number %d on are not stored: they are too large together.", checkpoint.number
             )
             return
-        while self._waiting is None:
-            try:
-                await self._keep_best(checkpoint)
-            except LeaseLostError:
-                raise
-            except StoreUnavailableError as error:
-                _log.warning("Checkpoint %d is not stored yet: %s", checkpoint.number, error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            except ServiceError:
-                _log.exception("Checkpoint %d could not be stored.", checkpoint.number)
-                return
-            else:
-                self._known_score = checkpoint.score
-                return
+        try:
+            await repeat_while_away(lambda: self._keep_best(checkpoint), is_over=lambda: self._waiting is not None)
+        except LeaseLostError:
+            raise
+        except StoreUnavailableError:
+            _log.warning("Checkpoint %d gives way to a newer one.", checkpoint.number)
+        except ServiceError:
+            _log.exception("Checkpoint %d could not be stored.", checkpoint.number)
+        else:
+            self._known_score = checkpoint.score

@@ -4,12 +4,13 @@ import asyncio
 
 
 class RunningClock:
-    """Stands still until it is let go, and while the attempt is held. Belongs to one event loop."""
+    """Stands still until it is let go, while the attempt is held, and once it ends. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._time = asyncio.get_running_loop().time
         self._before = 0.0
         self._since: float | None = None
+        self._is_over = False
 
     @property
     def seconds(self) -> float:
@@ -21,6 +22,11 @@ class RunningClock:
         self._before, self._since = self.seconds, None
 
     def go_on(self) -> None:
-        """Count; harmless when it does."""
-        if self._since is None:
+        """Count; harmless when it does, and without effect once it is over."""
+        if self._since is None and not self._is_over:
             self._since = self._time()
+
+    def end(self) -> None:
+        """Stand still for good."""
+        self.stop()
+        self._is_over = True

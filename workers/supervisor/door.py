@@ -1,6 +1,6 @@
 """What a supervisor needs of the language models' side; the worker's composition root gives it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dspy_service.domain.catalogue.entries import ModuleEntry, OptimizerEntry
@@ -8,6 +8,7 @@ from dspy_service.domain.frames import Frame
 from dspy_service.domain.job import Claim
 from dspy_service.domain.result import Usage
 from dspy_service.domain.supervision import Phase
+from dspy_service.domain.throttle import ProviderWait
 from dspy_service.ports import JournalTail
 
 
@@ -38,6 +39,10 @@ class ModelDoor(Protocol):
     @property
     def spent(self) -> str | None:
         """Which bound of the budget refused a call, as a sentence; None while none did."""
+        ...
+
+    def provider_waits(self) -> Sequence[ProviderWait]:
+        """Return which providers refuse the job's calls now, and since when."""
         ...
 
     def hold(self) -> None:

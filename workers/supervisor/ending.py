@@ -10,7 +10,7 @@ from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame
 from dspy_service.domain.job import Failure, TerminationReason
 from dspy_service.domain.result import RunnerResult
-from dspy_service.domain.supervision import Halt
+from dspy_service.domain.supervision import BUG, Halt
 from workers.supervisor.plain_data import plain
 from workers.supervisor.plain_text import escape, one_line
 
@@ -72,8 +72,7 @@ def failure_ending(frame: Frame, *, is_budget_spent: bool = False) -> Ending:
 
 def internal_ending() -> Ending:
     """Tell that supervising itself went wrong."""
-    message = "The service failed while it ran this job; its operator has the log."
-    return Ending("failure", failure=Failure(kind="internal_error", message=message), reason="error")
+    return Ending("failure", failure=BUG)
 
 
 def died_ending(exit_code: int | None, *, after_result: bool = False) -> Ending:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pydantic_core
 
-from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import Claim
+from dspy_service.domain.store_outage import repeat_while_away
 from dspy_service.ports import JobStore
 
 FLUSH_SECONDS: Final = 0.1
@@ -17,7 +17,6 @@ MAX_METRICS: Final = 100
 MAX_METRIC_BYTES: Final = 2048
 MAX_BACKLOG_EVENTS: Final = 5_000
 MAX_BACKLOG_BYTES: Final = 8 << 20
-_RETRY_SECONDS: Final = 0.5
 _ADVANCE: Final = None
 """Stands in the queue where the job became ``running``."""
 
@@ -41,6 +40,7 @@ class EventFeed:
         self._metrics: dict[str, Any] = {}
         self._metrics_changed = False
         self._message: str | None = None
+        self._progress_name = ""
         self._eta_seconds: float | None = None
         self._wake = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -57,6 +57,10 @@ class EventFeed:
             self._eta_seconds = eta_seconds
         if len(self._queue) >= MAX_BATCH_EVENTS:
             self._wake.set()
+
+    def say(self, message: str | None) -> None:
+        """Let the job's ``message`` say something else than the newest progress event's name; None: that again."""
+        self._message = self._progress_name if message is None else message
 
     def advance(self) -> None:
         """Queue the step from ``validating`` to ``running``, after what was queued before."""
@@ -103,10 +107,12 @@ class EventFeed:
                 self._backlog_bytes -= sum(size for _, size in batch)
                 del self._queue[: len(batch)]
             else:
-                await self._patiently(lambda: self._jobs.advance(self._job_id, fence=self._fence))
+                await repeat_while_away(lambda: self._jobs.advance(self._job_id, fence=self._fence))
                 del self._queue[0]
             self._has_room.set()
             self.on_room()
+        if self._message is not None:
+            await self._append([])
 
     def _next_batch(self) -> list[tuple[NewEvent, int]]:
         batch: list[tuple[NewEvent, int]] = []
@@ -122,7 +128,7 @@ class EventFeed:
         self._metrics_changed, self._message, self._eta_seconds = False, None, None
         self._batches += 1
         name = str(self._batches)  # the same when it is tried again
-        await self._patiently(
+        await repeat_while_away(
             lambda: self._jobs.append(
                 self._job_id,
                 fence=self._fence,
@@ -134,18 +140,8 @@ class EventFeed:
             )
         )
 
-    async def _patiently(self, write: Callable[[], Any]) -> None:
-        """Write, and try again while the store is away; whoever keeps the lease ends that when it is too long."""
-        while True:
-            try:
-                await write()
-            except StoreUnavailableError:
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
-
     def _note_progress(self, data: dict[str, Any]) -> None:
-        self._message = str(data["event"])
+        self._message = self._progress_name = str(data["event"])
         metrics = data.get("metrics")
         if not isinstance(metrics, dict):
             return

@@ -7,12 +7,12 @@ from typing import Final
 
 import pydantic_core
 
-from dspy_service.domain.artifact_paths import METADATA, PROGRAM_PICKLE, PROGRAM_STATE
+from dspy_service.domain.artifact_paths import METADATA, PROGRAM_FILES
 from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import Frame, refuse_many_values
 from workers.supervisor.plain_data import MAX_VALUES, plain
 
-NAMES: Final = frozenset({PROGRAM_PICKLE, PROGRAM_STATE, METADATA})
+NAMES: Final = frozenset(PROGRAM_FILES)
 MAX_METADATA_BYTES: Final = 1 << 20
 
 

@@ -10,7 +10,7 @@ from dspy_service.domain.job import Claim
 from dspy_service.domain.spec import Row
 from dspy_service.domain.supervision import Halt, Interrupted, KeepBest, Reins, RunReport
 from dspy_service.domain.workers import SandboxLevel
-from dspy_service.ports import JobStore
+from dspy_service.ports import ArtifactStore, JobStore
 from workers.sandbox.launch import Child
 from workers.supervisor.attempt import Attempt
 from workers.supervisor.best_keeper import BestKeeper
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _STARTS: Final = 2  # a standby runner may have been damaged while it waited
-_LAST_EVENTS_SECONDS: Final = 2.0
+_LAST_EVENTS_SECONDS: Final = {Halt.PAUSE: 2.0, Halt.HAND_BACK: 0.25}
 """For the last events of an attempt that another one continues, and whose own events tell the same again."""
 
 
@@ -44,6 +44,8 @@ class JobSupervisor:
         level: How runners confine themselves; from ``workers.sandbox.levels.best_level``.
         doors: Language models: a ``workers.lm.doors.BrokerDoors``.
         catalogue: The filled ``dspy_service.domain.catalogue.registry.Registry``.
+        artifacts: Where the events of a job's earlier ends stand.
+        secret_key: Verifies them.
         limits: How long to wait for what, and with how many threads a job evaluates.
     """
 
@@ -54,12 +56,16 @@ class JobSupervisor:
         level: SandboxLevel,
         doors: ModelDoors,
         catalogue: Catalogue,
+        artifacts: ArtifactStore,
+        secret_key: bytes,
         limits: SupervisionLimits | None = None,
     ) -> None:
         self._standby = standby
         self._level = level
         self._doors = doors
         self._catalogue = catalogue
+        self._artifacts = artifacts
+        self._secret_key = secret_key
         self._limits = limits or SupervisionLimits()
 
     @property
@@ -93,9 +99,17 @@ class JobSupervisor:
                 ),
                 limits=limits,
                 reins=reins,
-                time=await time_budget(claim, jobs, job_seconds=limits.job_seconds, keeps_reserve=keeps_best),
+                time=await time_budget(
+                    claim,
+                    jobs=jobs,
+                    artifacts=self._artifacts,
+                    secret_key=self._secret_key,
+                    job_seconds=limits.job_seconds,
+                    keeps_reserve=keeps_best,
+                ),
                 budget=claim.spec.budget,
             )
+            reins.count_with(lambda: attempt.time.running_seconds)
             return await self._see_through(attempt, opening)
         except (UnsupportedRequestError, ProtocolError) as error:  # as above, of the module
             return RunReport.failed("unsupported_request", str(error), usage=door.usage())
@@ -132,7 +146,7 @@ class JobSupervisor:
             _raise_what_stopped(writing, keeping)
             outcome = running.result()
             attempt.feed.close()
-            patience = _LAST_EVENTS_SECONDS if isinstance(outcome, Interrupted) else None
+            patience = _LAST_EVENTS_SECONDS[outcome.why] if isinstance(outcome, Interrupted) else None
             await asyncio.wait({writing}, timeout=patience)
             _raise_what_stopped(writing)
         finally:

@@ -13,10 +13,10 @@ OWN_THREADS: Final = 16
 
 @dataclass(frozen=True)
 class SupervisionLimits:
-    """Of one attempt; the operator's settings carry the same names and say why."""
+    """Of one attempt. Most are settings of the operator, under the same names, many with ``runner_`` before them."""
 
     job_seconds: float = 24 * 3600.0
-    """Wall time."""
+    """For which it moves: the time in which it is held does not count."""
     cpu_seconds: float = 12 * 3600.0
     """Of all threads together, since the runner got its job."""
     memory_bytes: int = 2 << 30

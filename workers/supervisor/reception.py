@@ -88,6 +88,7 @@ class Reception:
             self.end(failure_ending(frame, is_budget_spent=may_be))
         elif kind == "status" and frame.get("status") == "running" and not self._is_running:
             self._is_running = True
+            self._attempt.time.begin_running()
             self._attempt.feed.advance()
         elif self._is_running:
             self._take_while_running(kind, frame)

@@ -23,12 +23,19 @@ from workers.supervisor.output import OutputReader
 from workers.supervisor.plain_text import one_line
 from workers.supervisor.reception import Reception
 from workers.supervisor.steering import Steering
+from workers.supervisor.wait_notices import WaitNotices
 from workers.supervisor.watchdog import Watchdog, set_kernel_limits, starved
 
 USAGE_SECONDS: Final = 2.0
 _LAST_CALLS_SECONDS: Final = 1.0
 """For model calls in flight when the runner dies: its job's failure should be known within two seconds."""
 _LAST_WORDS_SECONDS: Final = 0.5
+
+_ESTIMATED: Final[dict[str, JsonValue]] = {
+    "code": "tokens_estimated",
+    "message": "A provider sends no token counts; tokens, and what they cost, are estimated from the text on the high "
+    "side, also for the budget. `usage` says of how many calls.",
+}
 
 _ResultT = TypeVar("_ResultT")
 
@@ -54,6 +61,8 @@ class Session:
         self._tasks: list[asyncio.Task[Any]] = []
         self._outputs: list[asyncio.Task[None]] = []
         self._reported: Usage | None = None
+        self._notices = WaitNotices(attempt.feed, attempt.door)
+        self._is_estimate_told = False
         self._feed.on_room = self._link.look_again
 
     async def open(self) -> None:
@@ -72,6 +81,7 @@ class Session:
                 self._outputs.append(loop.create_task(reader.run()))
         self._keep(self._watch())
         self._keep(self._report_usage())
+        self._keep(self._notices.run())
         halted = self._keep(self._attempt.reins.halted())
         reception = self.reception
         await _first_of(reception.ready, reception.ending, halted, timeout_seconds=self._limits.ready_seconds)
@@ -110,6 +120,7 @@ class Session:
         self._keep(self._send_all(opening))
         ending = self.reception.ending
         await _first_of(ending, halted, watching, timing)
+        self._attempt.time.clock.end()
         if self._attempt.reins.why is Halt.CANCEL:
             return await halted
         if ending.done():
@@ -142,6 +153,7 @@ class Session:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._outputs, return_exceptions=True)
         self._add_usage()
+        self._notices.close()
         return self._child.kill()
 
     def _keep(self, step: Coroutine[Any, Any, _ResultT]) -> asyncio.Task[_ResultT]:
@@ -197,6 +209,9 @@ class Session:
         self._reported = usage
         roles: dict[str, JsonValue] = {role: used.model_dump(mode="json") for role, used in usage.roles.items()}
         self._feed.add(NewEvent(type=EventType.USAGE, data={"roles": roles}))
+        if usage.estimated_calls and not self._is_estimate_told:
+            self._is_estimate_told = True
+            self._feed.add(NewEvent(type=EventType.WARNING, data=_ESTIMATED))
 
     def _why_not_ready(self) -> str:
         ending = self.reception.ending

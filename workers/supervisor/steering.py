@@ -71,8 +71,12 @@ class Steering:
         return await self._cancel()
 
     async def _leave(self, why: Halt) -> None:
-        """Let model calls in flight end, so that their answers are kept; the runner may compute on in the meantime."""
+        """Let model calls in flight end, so that their answers are kept; the runner may compute on in the meantime.
+
+        It is not running time: how long a provider takes to answer its last calls is not the user's to pay for.
+        """
         limits, attempt = self._attempt.limits, self._attempt
+        attempt.time.clock.end()
         seconds = limits.pause_seconds if why is Halt.PAUSE else limits.hand_back_seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds + _LAST_STEP_SECONDS):

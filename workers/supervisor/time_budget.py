@@ -21,10 +21,14 @@ _FILES_SECONDS: Final = 0.5
 class TimeBudget:
     """Of one attempt. The final evaluation is reserved: it will take about as long as the baseline took.
 
+    The operator's limit bounds everything that the attempt's runner does. The user's budget and the job's
+    ``active_seconds`` go by one and the same part of that: the time in ``running``. What it takes to get there
+    (``validating``) is not in it, nor is what stands still or ends for another attempt to go on.
+
     Args:
         clock: Of this attempt.
         job_seconds: The operator's limit of one attempt.
-        max_seconds: The user's budget over all attempts; None: no bound.
+        max_seconds: The user's budget of running time, over all attempts; None: no bound.
         spent_seconds: Running time of earlier attempts.
         reserve_seconds: What an earlier attempt needed for the baseline; the model calls of this one's may be replayed.
         keeps_reserve: Whether the final evaluation is reserved; without, all time may be spent on getting a program.
@@ -46,11 +50,21 @@ class TimeBudget:
         self._spent_seconds = spent_seconds
         self._reserve_seconds = reserve_seconds
         self._keeps_reserve = keeps_reserve
+        self._running_since: float | None = None
         self._phase: Phase | None = None
         self._phase_began = 0.0
         self._stopped: set[Phase] = set()
         self.is_spent = False
         """Whether the runner was told to stop, or the attempt has ended over its budget."""
+
+    @property
+    def running_seconds(self) -> float:
+        """For which this attempt has been ``running``."""
+        return 0.0 if self._running_since is None else self.clock.seconds - self._running_since
+
+    def begin_running(self) -> None:
+        """Count running time from now on."""
+        self._running_since = self.clock.seconds
 
     def begin(self, phase: Phase) -> None:
         """Note what the runner works on now."""
@@ -69,8 +83,7 @@ class TimeBudget:
     @property
     def next_look_seconds(self) -> float:
         """How long nothing can happen: a limit that is near is met to the moment, so that no call begins beyond it."""
-        own = math.inf if self._max_seconds is None else self._max_seconds - self._spent_seconds
-        left = min(self._job_seconds, own) - self.clock.seconds
+        left = min(self._job_seconds - self.clock.seconds, self._left_seconds)
         return max(_SHORTEST_LOOK_SECONDS, min(LOOK_SECONDS, left))
 
     def look(self, stop: Callable[[Phase], None]) -> Ending | None:
@@ -79,7 +92,7 @@ class TimeBudget:
             return time_limit_ending(self._job_seconds)
         if self._max_seconds is None:
             return None
-        left = self._max_seconds - self._spent_seconds - self.clock.seconds
+        left = self._left_seconds
         if left <= 0:
             self.is_spent = True
             message = f"The job's budget of {self._max_seconds:g} s of running time is used up."
@@ -89,6 +102,11 @@ class TimeBudget:
             self.is_spent = True
             stop(self._phase)
         return None
+
+    @property
+    def _left_seconds(self) -> float:
+        own = math.inf if self._max_seconds is None else self._max_seconds
+        return own - self._spent_seconds - self.running_seconds
 
     @property
     def _needed_seconds(self) -> float:

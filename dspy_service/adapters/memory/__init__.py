@@ -2,6 +2,7 @@
 
 from dspy_service.adapters.memory.artifacts import MemoryArtifactStore
 from dspy_service.adapters.memory.cache import MemoryResponseCache
+from dspy_service.adapters.memory.call_ledger import MemoryCallLedger
 from dspy_service.adapters.memory.doorbell import MemoryDoorbell
 from dspy_service.adapters.memory.event_stream import MemoryEventStream
 from dspy_service.adapters.memory.jobs import MemoryJobStore
@@ -11,6 +12,7 @@ from dspy_service.adapters.memory.throttle import MemoryCallThrottle
 
 __all__ = [
     "MemoryArtifactStore",
+    "MemoryCallLedger",
     "MemoryCallThrottle",
     "MemoryDoorbell",
     "MemoryEventStream",

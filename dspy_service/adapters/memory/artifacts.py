@@ -35,6 +35,12 @@ class MemoryArtifactStore:
             raise FileNotStoredError(path)
         return self.files[path]
 
+    async def get_part(self, path: str, *, first_byte: int, byte_count: int) -> bytes:
+        """Return bytes from the middle of a file, or raise FileNotStoredError."""
+        if path not in self.files:
+            raise FileNotStoredError(path)
+        return self.files[path][first_byte : first_byte + byte_count]
+
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """Yield a file in pieces, or raise FileNotStoredError."""
         data = await self.get(path)

@@ -1,5 +1,6 @@
 """The job records in memory: wishes, lost leases, and what becomes of an ended job."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from dspy_service.adapters.job_record import LEAVING_SECONDS, loss_message, retry_refused, wish_refused
@@ -26,6 +27,8 @@ class MemoryJobEnds(MemoryPart):
             if job.wish is Wish.CANCEL and wish is not Wish.CANCEL:
                 raise wish_refused(job_id, job.status, wish=wish, pending=job.wish)
             record.job = job.evolve(wish=wish)
+            if wish is not Wish.GO_ON and self._has_gone_silent(record):
+                self._lose(record, "fell silent", max_losses=0)
         elif job.status is not aim:
             if job.status.is_terminal:
                 raise wish_refused(job_id, job.status, wish=wish, pending=Wish.GO_ON)
@@ -35,6 +38,11 @@ class MemoryJobEnds(MemoryPart):
                 self._become(record, aim)
         return record.job
 
+    def _has_gone_silent(self, record: Record) -> bool:
+        now, leased_until = self.clock(), record.job.leased_until
+        has_been_up = now - self.started_at >= timedelta(seconds=record.lease_seconds)
+        return has_been_up and leased_until is not None and leased_until <= now
+
     async def reopen(self, job_id: str, *, spec: JobSpec) -> Job:
         """Move a failed job back to ``pending``."""
         record = self._record(job_id)
@@ -43,18 +51,20 @@ class MemoryJobEnds(MemoryPart):
             record.job = record.job.evolve(
                 fence=record.job.fence + 1,
                 losses=0,
+                forgiven_seconds=record.job.active_seconds,
                 owner=None,
                 best=None,
                 message=None,
+                webhook_problem=None,
                 result_path=None,
                 result_fence=0,
                 has_artifact=False,
                 completed_at=None,
                 termination_reason=None,
             )
-            record.spec, record.is_settled = spec, False
+            record.spec, record.is_settled, record.was_reopened = spec, False, True
             self._become(record, JobStatus.PENDING)
-        elif status.is_terminal or status is JobStatus.PAUSED:
+        elif status.is_terminal or status is JobStatus.PAUSED or not record.was_reopened:
             raise retry_refused(job_id, status)
         return record.job
 
@@ -63,27 +73,35 @@ class MemoryJobEnds(MemoryPart):
         now = self.clock()
         if now - self.started_at < timedelta(seconds=lease_seconds):
             return []
-        leases = [(r.leased_until, job_id) for job_id, r in self._records.items() if r.leased_until is not None]
+        held = [(r.job.leased_until, job_id) for job_id, r in self._records.items()]
+        leases = [(leased_until, job_id) for leased_until, job_id in held if leased_until is not None]
         expired = [self._records[job_id] for leased_until, job_id in sorted(leases) if leased_until <= now][:limit]
         for record in expired:
-            self._lose(record, max_losses)
+            self._lose(record, "fell silent", max_losses)
         return [record.job for record in expired]
 
-    def _lose(self, record: Record, max_losses: int) -> None:
-        job, stopped_at = record.job, record.beat_at
-        losses, wish = job.losses + 1, job.wish
-        message = loss_message(job.owner, losses, max_losses)
-        record.job = job.evolve(losses=losses, fence=job.fence + 1, owner=None)
+    async def lose(self, owners: Sequence[str], *, max_losses: int) -> list[Job]:
+        """End the leases of owners that have died."""
+        lost = [record for record in self._records.values() if record.is_held and record.job.owner in owners]
+        for record in lost:
+            self._lose(record, "died", max_losses)
+        return [record.job for record in lost]
+
+    def _lose(self, record: Record, how: str, max_losses: int) -> None:
+        wish = record.job.wish
+        record.job = record.job.evolve(fence=record.job.fence + 1, owner=None, message=None)
         if wish is Wish.CANCEL:
-            self._end_without_worker(
-                record, JobStatus.CANCELLED, message=message, reason="cancelled", stopped_at=stopped_at
-            )
+            self._end_without_worker(record, JobStatus.CANCELLED, message="cancelled", reason="cancelled")
         elif wish is Wish.PAUSE:
-            self._become(record, JobStatus.PAUSED, message=message, stopped_at=stopped_at)
-        elif losses >= max_losses:
-            self._end_without_worker(record, JobStatus.FAILED, message=message, reason="lost", stopped_at=stopped_at)
+            self._become(record, JobStatus.PAUSED)
         else:
-            self._become(record, JobStatus.PENDING, message=message, stopped_at=stopped_at)
+            losses = record.job.losses + 1
+            record.job = record.job.evolve(losses=losses)
+            message = loss_message(how, losses, max_losses)
+            if losses >= max_losses:
+                self._end_without_worker(record, JobStatus.FAILED, message=message, reason="lost")
+            else:
+                self._become(record, JobStatus.PENDING, message=message)
 
     async def unsettled(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
         """Return ended jobs that wait to be settled, oldest end first."""
@@ -120,13 +138,28 @@ class MemoryJobEnds(MemoryPart):
             self._orphans[path] = self.clock()
         return True
 
-    async def take_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
-        """Return datasets that no job has named for so long, and forget them."""
+    async def due_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
+        """Return datasets that no job has named for so long, and put each off."""
         now = self.clock()
         latest = now - timedelta(seconds=older_than_seconds)
         orphans = sorted((since, path) for path, since in self._orphans.items())
         paths = [path for since, path in orphans if since <= latest][:limit]
         for path in paths:
-            del self._orphans[path]
+            self._orphans[path] = now
             self._leaving[path] = now + timedelta(seconds=LEAVING_SECONDS)
+            self._wanted.discard(path)
         return paths
+
+    async def forget_orphan(self, path: str) -> None:
+        """Note that a dataset's file was deleted."""
+        now = self.clock()
+        if self._leaving.get(path, now) > now and path not in self._wanted:
+            self._orphans.pop(path, None)
+
+    async def note_orphans(self, paths: Sequence[str], *, in_seconds: float) -> None:
+        """Note datasets that no job names."""
+        named = {record.job.dataset_path for record in self._records.values()}
+        since = self.clock() + timedelta(seconds=in_seconds)
+        for path in paths:
+            if path not in named:
+                self._orphans.setdefault(path, since)

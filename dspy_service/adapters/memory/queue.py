@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from dspy_service.adapters.job_record import FIRST_RING_SECONDS, LONGEST_RING_SECONDS
-from dspy_service.adapters.memory.state import MemoryPart
-from dspy_service.domain.job import Job, JobStatus
+from dspy_service.adapters.memory.state import MemoryPart, Record
+from dspy_service.domain.job import JobStatus
 from dspy_service.domain.queue import Place, QueueFigures
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -20,8 +20,8 @@ class MemoryJobQueue(MemoryPart):
         """Return the job that a free slot should claim now."""
         running, served, first = self._running(), self._served(), self._first_of_each_tenant()
         candidates = [
-            (running[tenant], served.get(tenant, _NEVER), job.queued_at, job.job_id)
-            for tenant, job in first.items()
+            (running[tenant], served.get(tenant, _NEVER), record.place_at, record.job.job_id)
+            for tenant, record in first.items()
             if not tenant_running_jobs or running[tenant] < tenant_running_jobs
         ]
         return min(candidates)[-1] if candidates else None
@@ -32,8 +32,8 @@ class MemoryJobQueue(MemoryPart):
         if record is None or record.job.status is not JobStatus.PENDING:
             return None
         tenant = record.job.tenant
-        mine = sorted((job for job in self._waiting() if job.tenant == tenant), key=_order)
-        return Place(position=mine.index(record.job) + 1, tenant_running=self._running()[tenant])
+        mine = sorted(other.order for other in self._waiting() if other.job.tenant == tenant)
+        return Place(position=mine.index(record.order) + 1, tenant_running=self._running()[tenant])
 
     async def figures(self) -> QueueFigures:
         """Return what operators watch."""
@@ -41,7 +41,9 @@ class MemoryJobQueue(MemoryPart):
         return QueueFigures(
             waiting=len(waiting),
             running=self._running().total(),
-            oldest_waiting_seconds=max((max(0.0, (now - job.queued_at).total_seconds()) for job in waiting), default=0),
+            oldest_waiting_seconds=max(
+                (max(0.0, (now - each.job.queued_at).total_seconds()) for each in waiting), default=0
+            ),
         )
 
     async def due(self, *, limit: int) -> list[str]:
@@ -66,8 +68,8 @@ class MemoryJobQueue(MemoryPart):
         self._submitted.clear()
         return True
 
-    def _waiting(self) -> Iterable[Job]:
-        return (record.job for record in self._records.values() if record.job.status is JobStatus.PENDING)
+    def _waiting(self) -> Iterable[Record]:
+        return (record for record in self._records.values() if record.job.status is JobStatus.PENDING)
 
     def _running(self) -> Counter[str]:
         """Return how many jobs of each tenant a worker holds."""
@@ -83,13 +85,8 @@ class MemoryJobQueue(MemoryPart):
                 served[record.job.tenant] = max(served.get(record.job.tenant, at), at)
         return served
 
-    def _first_of_each_tenant(self) -> dict[str, Job]:
-        first: dict[str, Job] = {}
-        for job in sorted(self._waiting(), key=_order):
-            first.setdefault(job.tenant, job)
+    def _first_of_each_tenant(self) -> dict[str, Record]:
+        first: dict[str, Record] = {}
+        for record in sorted(self._waiting(), key=lambda each: each.order):
+            first.setdefault(record.job.tenant, record)
         return first
-
-
-def _order(job: Job) -> tuple[int, datetime, str]:
-    """Sort one tenant's waiting jobs: higher priority, then the longer wait."""
-    return -job.priority, job.queued_at, job.job_id

@@ -29,7 +29,7 @@ class MemoryJobRecords(MemoryPart):
             raise
         if new.job_id not in self._records:
             job = Job(**fixed_fields(new), created_at=now, queued_at=now)
-            record = self._records[new.job_id] = Record(job=job, spec=new.spec, stamped_at=now)
+            record = self._records[new.job_id] = Record(job=job, spec=new.spec, stamped_at=now, place_at=now)
             self._orphans.pop(new.dataset_path, None)
             self._become(record, JobStatus.PENDING)
         if new.idempotency_key is not None:
@@ -63,6 +63,7 @@ class MemoryJobRecords(MemoryPart):
         """Note that a dataset may go, unless a job names it."""
         if all(record.job.dataset_path != dataset_path for record in self._records.values()):
             self._orphans.setdefault(dataset_path, self.clock())
+            self._wanted.add(dataset_path)
 
     async def get(self, job_id: str) -> Job:
         """Return the record, or raise JobNotFoundError."""
@@ -84,8 +85,7 @@ class MemoryJobRecords(MemoryPart):
         if 0 < tenant_running_jobs <= sum(r.is_held and r.job.tenant == tenant for r in self._records.values()):
             return None
         now = self._stamp(record)
-        record.leased_until = self.clock() + timedelta(seconds=lease_seconds)
-        record.beat_at, record.batch = now, None
+        record.lease_seconds, record.batch = lease_seconds, None
         record.job = record.job.evolve(
             attempt=record.job.attempt + 1,
             fence=record.job.fence + 1,
@@ -96,15 +96,19 @@ class MemoryJobRecords(MemoryPart):
             message=None,
             latest_metrics={},
             eta_at=None,
+            leased_until=self.clock() + timedelta(seconds=lease_seconds),
         )
         self._become(record, JobStatus.VALIDATING)
         return Claim(job=record.job, spec=record.spec)
 
-    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+    async def renew(
+        self, job_id: str, *, fence: int, lease_seconds: float, active_seconds: float | None = None
+    ) -> Wish:
         """Extend the lease and read the wish."""
         record = self._held(job_id, fence)
-        record.beat_at = self.clock()
-        record.leased_until = record.beat_at + timedelta(seconds=lease_seconds)
+        record.lease_seconds = lease_seconds
+        record.job = record.job.evolve(leased_until=self.clock() + timedelta(seconds=lease_seconds))
+        _note_active(record, active_seconds)
         return record.job.wish
 
     async def advance(self, job_id: str, *, fence: int) -> None:
@@ -131,10 +135,19 @@ class MemoryJobRecords(MemoryPart):
         if outcome.result_path is not None:
             record.job = record.job.evolve(result_path=outcome.result_path, result_fence=fence)
         record.job = record.job.evolve(has_artifact=outcome.has_artifact)
+        _note_active(record, outcome.active_seconds)
         self._become(record, outcome.status, message=outcome.message, reason=outcome.termination_reason)
         return record.job
 
-    async def release(self, job_id: str, *, fence: int, message: str | None = None) -> Job:
+    async def release(
+        self,
+        job_id: str,
+        *,
+        fence: int,
+        message: str | None = None,
+        keeps_place: bool = True,
+        active_seconds: float | None = None,
+    ) -> Job:
         """Give the job back without a loss."""
         record = self._records.get(job_id)
         lost = {JobStatus.SUCCESS, JobStatus.FAILED}
@@ -144,12 +157,13 @@ class MemoryJobRecords(MemoryPart):
             return record.job
         wish = record.job.wish
         record.job = record.job.evolve(owner=None, message=None)
+        _note_active(record, active_seconds)
         if wish is Wish.CANCEL:
             self._end_without_worker(record, JobStatus.CANCELLED, message="cancelled", reason="cancelled")
         elif wish is Wish.PAUSE:
             self._become(record, JobStatus.PAUSED)
         else:
-            self._become(record, JobStatus.PENDING, message=message)
+            self._become(record, JobStatus.PENDING, message=message, keeps_place=keeps_place)
         return record.job
 
     async def pin(self, name: str, value: str) -> str:
@@ -159,3 +173,9 @@ class MemoryJobRecords(MemoryPart):
     async def now(self) -> datetime:
         """Return the clock's time."""
         return self.clock()
+
+
+def _note_active(record: Record, told: float | None) -> None:
+    """Keep what a holder says of the running time of all attempts; it never falls."""
+    if told is not None and told > record.job.active_seconds:
+        record.job = record.job.evolve(active_seconds=told)

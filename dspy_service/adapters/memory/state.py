@@ -36,12 +36,15 @@ class Record:
     job: Job
     spec: JobSpec | None
     stamped_at: datetime
-    leased_until: datetime | None = None
-    beat_at: datetime | None = None
+    place_at: datetime
+    """What gives the job its place among those of its tenant; when it was queued, unless a worker gave it back."""
+    lease_seconds: float = 0.0
+    """Of the present claim."""
     rings: int = 0
     batch: str | None = None
     next_ring_at: datetime | None = None
     is_settled: bool = False
+    was_reopened: bool = False
     events: list[Event] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """The journal's tail; ``first_answer`` is the number of its first entry."""
@@ -52,6 +55,11 @@ class Record:
     def is_held(self) -> bool:
         """Whether a worker holds the job."""
         return self.job.status in HELD
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """What sorts one tenant's waiting jobs: higher priority, then the longer wait."""
+        return -self.job.priority, self.place_at, self.job.job_id
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ class MemoryPart:
         self._pins: dict[str, str] = {}
         self._orphans: dict[str, datetime] = {}
         self._leaving: dict[str, datetime] = {}
+        self._wanted: set[str] = set()
+        """Paths that were stored again while they were leaving."""
 
     def _record(self, job_id: str) -> Record:
         if job_id not in self._records:
@@ -109,7 +119,7 @@ class MemoryPart:
         *,
         message: str | None = None,
         reason: TerminationReason | None = None,
-        stopped_at: datetime | None = None,
+        keeps_place: bool = True,
     ) -> None:
         """Change a state, with the lease, the place in the queue, the event and the wake-ups that go with it.
 
@@ -118,7 +128,7 @@ class MemoryPart:
             status: Its new state.
             message: What is said of it; None leaves the record's.
             reason: Of an end.
-            stopped_at: When a lost attempt was last heard of; None: now.
+            keeps_place: Whether a job that its worker gives back waits where it did before.
         """
         now = self._stamp(record)
         was_held = record.is_held
@@ -126,13 +136,11 @@ class MemoryPart:
         if message is not None:
             changes["message"] = message
         if was_held and status not in HELD:
-            began_at = record.job.attempt_started_at or now
-            active_seconds = max(0.0, ((stopped_at or now) - began_at).total_seconds())
-            changes |= {"active_seconds": record.job.active_seconds + active_seconds}
-            changes |= {"wish": Wish.GO_ON, "eta_at": None}
-            record.leased_until = None
+            changes |= {"wish": Wish.GO_ON, "eta_at": None, "leased_until": None}
         if status is JobStatus.PENDING:
             changes["queued_at"] = now
+            if not (was_held and keeps_place):
+                record.place_at = now
         if status.is_terminal:
             changes |= {"termination_reason": reason, "completed_at": now}
         record.job = record.job.evolve(**changes)
@@ -150,18 +158,17 @@ class MemoryPart:
         *,
         message: str,
         reason: TerminationReason,
-        stopped_at: datetime | None = None,
     ) -> None:
         """End a job whose best program so far, if there is one, is its result."""
         best = record.job.best
         if best is not None:
             record.job = record.job.evolve(result_path=best.path, result_fence=best.fence, has_artifact=True)
-        self._become(record, status, message=message, reason=reason, stopped_at=stopped_at)
+        self._become(record, status, message=message, reason=reason)
 
     def _ring_next(self, job: Job, now: datetime) -> None:
         """Ring for a waiting job of the same tenant, which may run in the place of one that stopped."""
         waiting = [
-            (-other.job.priority, other.job.queued_at, other.job.job_id)
+            other.order
             for other in self._records.values()
             if other.job.tenant == job.tenant and other.job.status is JobStatus.PENDING and other.job is not job
         ]

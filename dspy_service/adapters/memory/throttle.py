@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dspy_service.adapters.memory.fair_line import KEPT_SECONDS, Gate, Job, Tenant, look_along, price
+from dspy_service.adapters.memory.recovery import Recovery
 from dspy_service.domain.throttle import (
     GRANT_SECONDS,
     PRESSURE_SECONDS,
+    PROBE_SECONDS,
     CallGrant,
     CallWish,
     GrantUse,
@@ -20,14 +22,8 @@ from dspy_service.domain.throttle import (
 if TYPE_CHECKING:
     from dspy_service.ports import CallThrottle
 
-_MAX_QUIET_SECONDS = 300.0
-_HALF_PACE_SECONDS = 60.0
-_DOUBLING_SECONDS = 30.0
-_FREE_PACE_SECONDS = 150.0
 _BURST_SHARE = 30
 _FLOW_SECONDS = 10.0
-_SLOWEST_PER_SECOND = 0.1  # however often a provider refuses
-_LONGEST_STREAK = 6  # 2**6 seconds
 
 
 @dataclass
@@ -60,10 +56,7 @@ class _Provider:
     buckets: dict[str, _Bucket] = field(default_factory=dict)
     floor: float = 0.0
     flow: float = 0.0
-    quiet_until: float = -math.inf
-    refused_at: float = -math.inf
-    peak: float | None = None
-    streak: int = 0
+    recovery: Recovery = field(default_factory=Recovery)
 
     def move_to(self, now: float) -> None:
         self.flow *= math.exp(-max(0.0, now - self.now) / _FLOW_SECONDS)
@@ -73,15 +66,6 @@ class _Provider:
             tenant.jobs = {name: job for name, job in tenant.jobs.items() if job.seen_at >= now - KEPT_SECONDS}
         self.tenants = {name: tenant for name, tenant in self.tenants.items() if tenant.jobs}
 
-    def pace(self) -> float | None:
-        """Return calls per second since the last refusal; None for as many as the limits allow."""
-        calm = self.now - self.quiet_until
-        if self.peak is None or calm > _FREE_PACE_SECONDS:
-            return None
-        if calm > _HALF_PACE_SECONDS:
-            return float(self.peak * 2 ** ((calm - _HALF_PACE_SECONDS) / _DOUBLING_SECONDS))
-        return self.peak * (1 + max(0.0, calm) / _HALF_PACE_SECONDS) / 2
-
     def gates(self, limits: ProviderLimits) -> list[Gate]:
         gates: list[Gate] = []
         if limits.requests_per_minute is not None:
@@ -90,9 +74,10 @@ class _Provider:
         if limits.tokens_per_minute is not None:
             burst = max(1, limits.tokens_per_minute // _BURST_SHARE)
             gates.append(self._bucket("tokens", burst, max(1, limits.tokens_per_minute - burst) / 60, "token"))
-        pace = self.pace()
+        pace = self.recovery.pace(self.now)
         if pace is not None:
-            gates.append(self._bucket("paced", max(1.0, pace / 2), pace, "call"))
+            at_once = 1.0 if self.recovery.wants_probe(self.now) else max(1.0, pace / 2)
+            gates.append(self._bucket("paced", at_once, pace, "call"))
         if limits.max_in_flight is not None:
             flying = sum(grant.left for grant in self.grants.values())
             gates.append(Gate("slots", "slot", limits.max_in_flight - flying, limits.max_in_flight, 0.0))
@@ -121,10 +106,13 @@ class MemoryCallThrottle:
         tenant, job = _enlisted(state, wish)
         gates = state.gates(limits)
         prices = price(gates, job)
-        wait = state.quiet_until - state.now
+        silence = wait = max(0.0, state.recovery.silence_seconds(state.now))
         granted = 0
         if wait <= 0:
             granted, wait = look_along(state.tenants.values(), gates, job, calls=wish.calls, now=state.now)
+        if granted and state.recovery.wants_probe(state.now):
+            state.recovery.note_probe(state.now)
+            wait = PROBE_SECONDS
         if granted:
             _serve(state, tenant, job, gates, granted=granted, cost=prices.of_call)
         is_counted = bool(granted and prices.of_token + prices.of_slot)
@@ -144,7 +132,13 @@ class MemoryCallThrottle:
         heads = sum(each.is_waiting(state.now) for other in state.tenants.values() for each in other.jobs.values())
         wait = min(5.0, max(wait, 0.02 * heads)) if granted < wish.calls else 0.0
         job.calls, job.waits_until = wish.calls - granted, state.now + wait + 1
-        return CallGrant(calls=granted, is_counted=is_counted, wait_seconds=wait)
+        return CallGrant(
+            calls=granted,
+            is_counted=is_counted,
+            wait_seconds=wait,
+            silence_seconds=silence,
+            refusals=state.recovery.refusals if silence else 0,
+        )
 
     async def report(self, provider: str, uses: Sequence[GrantUse]) -> None:
         """Say what became of counted grants."""
@@ -157,26 +151,30 @@ class MemoryCallThrottle:
                     del state.grants[use.grant]
 
     async def refused(
-        self, provider: str, *, retry_after_seconds: float | None, calls_per_second: float, call_seconds: float
+        self,
+        provider: str,
+        *,
+        job_id: str,
+        retry_after_seconds: float | None,
+        calls_per_second: float,
+        call_seconds: float,
     ) -> None:
         """Say that the provider answered 429."""
         state = self._moved(provider)
-        asked = retry_after_seconds
-        if state.now - call_seconds > state.refused_at:
-            before = state.pace()
-            measured = max(state.flow / _FLOW_SECONDS, calls_per_second)
-            cut = measured if before is None else min(before, max(measured, before / 2))
-            state.peak = max(_SLOWEST_PER_SECOND, cut)
-            again = state.now - state.quiet_until < _HALF_PACE_SECONDS
-            state.streak = min(_LONGEST_STREAK, state.streak + 1) if again else 0
+        is_new = state.recovery.refused(
+            state.now,
+            job=job_id,
+            asked=retry_after_seconds,
+            calls_per_second=calls_per_second,
+            granted_per_second=state.flow / _FLOW_SECONDS,
+            call_seconds=call_seconds,
+        )
+        if is_new:
             state.buckets.pop("paced", None)
-            state.refused_at = state.now
-            asked = float(2**state.streak) if asked is None else asked
-        state.quiet_until = max(state.quiet_until, state.now + min(_MAX_QUIET_SECONDS, asked or 0.0))
 
     async def pressure(self, provider: str) -> bool:
         """Tell whether calls must ask first."""
-        return self._moved(provider).quiet_until + PRESSURE_SECONDS > self._clock()
+        return self._moved(provider).recovery.quiet_until + PRESSURE_SECONDS > self._clock()
 
     async def aclose(self) -> None:
         """Nothing to release."""

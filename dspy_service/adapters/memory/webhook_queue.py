@@ -43,19 +43,25 @@ class MemoryWebhookQueue(MemoryPart):
             first_tried_seconds_ago=(now - record.telling.first_tried_at).total_seconds(),
         )
 
-    async def delivered(self, delivery_id: str) -> None:
+    async def delivered(self, delivery_id: str, *, problem: str | None = None) -> None:
         """Forget a delivery."""
         telling = self._telling(delivery_id)
         if telling is not None:
             telling.next_try_at = None
+            self._show(delivery_id, problem)
 
-    async def put_off(self, delivery_id: str, *, seconds: float) -> None:
+    def _show(self, delivery_id: str, problem: str | None) -> None:
+        record = self._records[parts_of(delivery_id)[0]]
+        record.job = record.job.evolve(webhook_problem=problem)
+
+    async def put_off(self, delivery_id: str, *, seconds: float, problem: str | None = None) -> None:
         """Try a delivery again in ``seconds``."""
         telling = self._telling(delivery_id)
         if telling is not None and telling.is_out and telling.next_try_at is not None:
             telling.tries += 1
             telling.is_out = False
             telling.next_try_at = self.clock() + timedelta(seconds=seconds)
+            self._show(delivery_id, problem)
 
     def _telling(self, delivery_id: str) -> Telling | None:
         """Return what was done for the end that a delivery tells, unless it is not the job's present end."""

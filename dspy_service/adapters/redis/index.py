@@ -36,5 +36,5 @@ def _indexes(tenant: str, wanted: JobFilter) -> list[str]:
     """Return the keys of the indexes that a job must stand in; the one of all jobs only when no other is left."""
     whole = index_key(tenant)
     by_status = [] if wanted.status is None else [f"{whole}:status:{wanted.status}"]
-    by_optimizer = [] if wanted.optimizer_name is None else [f"{whole}:optimizer:{wanted.optimizer_name}"]
+    by_optimizer = [] if wanted.optimizer is None else [f"{whole}:optimizer:{wanted.optimizer}"]
     return [*by_status, *by_optimizer] or [whole]

@@ -1,5 +1,9 @@
 """The job records on Redis: wishes, lost leases, and what becomes of an ended job."""
 
+import logging
+from collections.abc import Sequence
+from typing import Final
+
 from dspy_service.adapters.job_record import FAILED_JOURNAL_SECONDS, LEAVING_SECONDS, retry_refused, wish_refused
 from dspy_service.adapters.redis.key_names import LEASES, ORPHANS, UNSETTLED, job_key
 from dspy_service.adapters.redis.part import RedisPart
@@ -7,6 +11,8 @@ from dspy_service.adapters.redis.records import job_from_pairs, to_micros
 from dspy_service.domain.errors import JobNotFinishedError, JobNotFoundError
 from dspy_service.domain.job import Job, JobStatus, Wish
 from dspy_service.domain.spec import JobSpec
+
+_log: Final = logging.getLogger(__name__)
 
 
 class RedisJobEnds(RedisPart):
@@ -34,7 +40,12 @@ class RedisJobEnds(RedisPart):
         """End every lease that has expired, unless the store stands still before it gets this."""
         seconds, micros = await self._client.command("TIME")
         args = (to_micros(lease_seconds), max_losses, limit, seconds * 1_000_000 + micros)
-        return [job_from_pairs(pairs) for pairs in await self._client.run("reap", keys=[LEASES], args=args)]
+        return _told(await self._client.run("reap", keys=[LEASES], args=args), "fell silent")
+
+    async def lose(self, owners: Sequence[str], *, max_losses: int) -> list[Job]:
+        """End the leases of owners that have died."""
+        args: list[str | int] = [max_losses, *owners]
+        return _told(await self._client.run("lose", keys=[LEASES], args=args), "died")
 
     async def unsettled(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
         """Return ended jobs that wait to be settled, oldest end first."""
@@ -54,8 +65,24 @@ class RedisJobEnds(RedisPart):
             raise JobNotFinishedError(job_id, status)
         return status is not None
 
-    async def take_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
-        """Return datasets that no job has named for so long, and forget them."""
+    async def due_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:
+        """Return datasets that no job has named for so long, and put each off."""
         args = (to_micros(older_than_seconds), limit, LEAVING_SECONDS)
-        paths: list[str] = await self._client.run("take_orphans", keys=[ORPHANS], args=args)
+        paths: list[str] = await self._client.run("due_orphans", keys=[ORPHANS], args=args)
         return paths
+
+    async def forget_orphan(self, path: str) -> None:
+        """Note that a dataset's file was deleted."""
+        await self._client.run("forget_orphan", keys=[ORPHANS], args=[path])
+
+    async def note_orphans(self, paths: Sequence[str], *, in_seconds: float) -> None:
+        """Note datasets that no job names."""
+        await self._client.run("note_orphans", keys=[ORPHANS], args=(to_micros(in_seconds), *paths))
+
+
+def _told(lost: Sequence[tuple[str, Sequence[str]]], how: str) -> list[Job]:
+    """Log whose jobs these were, which their records do not say any more, and return them."""
+    jobs = [(owner, job_from_pairs(pairs)) for owner, pairs in lost]
+    for owner, job in jobs:
+        _log.warning("%s, which held job %s, %s.", owner, job.job_id, how)
+    return [job for _, job in jobs]

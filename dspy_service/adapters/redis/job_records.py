@@ -1,6 +1,5 @@
 """The job records on Redis: submits, claims, and what the holder of a claim writes."""
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,7 +13,6 @@ from dspy_service.adapters.redis.records import (
     from_micros,
     job_from_hash,
     job_from_pairs,
-    require_known_version,
     to_micros,
 )
 from dspy_service.domain.caller_errors import QuotaExceededError
@@ -25,9 +23,9 @@ from dspy_service.domain.errors import (
     StoreUnavailableError,
 )
 from dspy_service.domain.job import SCHEMA_VERSION, BestSoFar, Claim, Job, JobStatus, NewJob, Outcome, Wish
+from dspy_service.domain.schema_version import require_known_version
 from dspy_service.domain.spec import JobSpec
-
-_AGAIN_SECONDS = 0.5  # the client itself has tried for some seconds
+from dspy_service.domain.store_outage import repeat_while_away
 
 
 class RedisJobRecords(RedisPart):
@@ -40,7 +38,8 @@ class RedisJobRecords(RedisPart):
             keys.append(idempotency_key(new.tenant, new.idempotency_key))
         spec = new.spec
         webhook = "" if spec.webhook is None else spec.webhook.model_dump_json()
-        indexed = (new.job_id, SCHEMA_VERSION, new.tenant, spec.optimizer_name, spec.priority, webhook)
+        optimizer = new.optimizer or spec.optimizer_name
+        indexed = (new.job_id, SCHEMA_VERSION, new.tenant, optimizer, spec.priority, webhook)
         kept = (fixed_json(new), spec.model_dump_json(), new.dataset_path, new.body_sha256)
         args = (*indexed, *kept, IDEMPOTENCY_SECONDS, new.max_live_jobs)
         kind, *rest = await self._client.run("create", keys=keys, args=args)
@@ -74,7 +73,7 @@ class RedisJobRecords(RedisPart):
         args = (job_id, SCHEMA_VERSION, owner, to_micros(lease_seconds), sandbox_level, epoch, tenant_running_jobs)
         kind, *rest = await self._claim(job_id, args, seconds=lease_seconds)
         if kind == "newer":
-            require_known_version(f"job {job_id}", int(rest[0]))
+            require_known_version(f"job {job_id}", int(rest[0]), known=SCHEMA_VERSION)
         if kind != "claimed":
             return None
         claim = Claim(job=job_from_pairs(rest[0]), spec=JobSpec.model_validate_json(rest[1]))
@@ -83,21 +82,17 @@ class RedisJobRecords(RedisPart):
 
     async def _claim(self, job_id: str, args: Sequence[str | int], *, seconds: float) -> list[Any]:
         """Ask again for so long: an answer that was lost may have been a yes, and then nobody else may have the job."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + seconds
-        while True:
-            try:
-                answer: list[Any] = await self._client.run("claim", keys=[job_key(job_id)], args=args)
-            except StoreUnavailableError:
-                if clock() + _AGAIN_SECONDS >= until:
-                    raise
-                await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                return answer
+        answer: list[Any] = await repeat_while_away(
+            lambda: self._client.run("claim", keys=[job_key(job_id)], args=args), at_most_seconds=seconds
+        )
+        return answer
 
-    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+    async def renew(
+        self, job_id: str, *, fence: int, lease_seconds: float, active_seconds: float | None = None
+    ) -> Wish:
         """Extend the lease and read the wish."""
-        return Wish(str(await self._held("renew", job_id, fence, to_micros(lease_seconds))))
+        args = to_micros(lease_seconds), _micros_or_nothing(active_seconds)
+        return Wish(str(await self._held("renew", job_id, fence, *args)))
 
     async def advance(self, job_id: str, *, fence: int) -> None:
         """Move ``validating`` to ``running``; saying it twice changes nothing."""
@@ -120,7 +115,8 @@ class RedisJobRecords(RedisPart):
         """End the job; the same fence with the same status answers as the first time."""
         sources = " ".join(status for status in JobStatus if status.can_become(outcome.status))
         details = (outcome.termination_reason, outcome.message, outcome.result_path or "", int(outcome.has_artifact))
-        args = (job_id, self._proof(job_id, fence), outcome.status.value, f" {sources} ", *details)
+        active = _micros_or_nothing(outcome.active_seconds)
+        args = (job_id, self._proof(job_id, fence), outcome.status.value, f" {sources} ", *details, active)
         kind, *rest = await self._client.run("finish", keys=[job_key(job_id)], args=args)
         if kind == "lost":
             raise LeaseLostError(job_id, fence)
@@ -129,9 +125,18 @@ class RedisJobRecords(RedisPart):
             raise ValueError(message)
         return job_from_pairs(rest[0])
 
-    async def release(self, job_id: str, *, fence: int, message: str | None = None) -> Job:
+    async def release(
+        self,
+        job_id: str,
+        *,
+        fence: int,
+        message: str | None = None,
+        keeps_place: bool = True,
+        active_seconds: float | None = None,
+    ) -> Job:
         """Give the job back without a loss."""
-        args = (job_id, self._proof(job_id, fence), message or "")
+        active = _micros_or_nothing(active_seconds)
+        args = (job_id, self._proof(job_id, fence), message or "", int(keeps_place), active)
         kind, *rest = await self._client.run("release", keys=[job_key(job_id)], args=args)
         if kind == "lost":
             raise LeaseLostError(job_id, fence)
@@ -146,3 +151,7 @@ class RedisJobRecords(RedisPart):
         """Return Redis' own clock."""
         seconds, micros = await self._client.command("TIME")
         return from_micros("0") + timedelta(seconds=seconds, microseconds=micros)
+
+
+def _micros_or_nothing(seconds: float | None) -> int | str:
+    return "" if seconds is None else to_micros(seconds)

@@ -10,10 +10,11 @@ key (one hash tag)                          holds
                                             number of the first
 ``{dspy}:jobs:<tenant>``                    zset of ids, all of score 0, so in the order of their UUIDv7
 ``{dspy}:jobs:<tenant>:status:<status>``    likewise, those in one state
-``{dspy}:jobs:<tenant>:optimizer:<name>``   likewise, those with one optimizer
+``{dspy}:jobs:<tenant>:optimizer:<name>``   likewise, those with one optimizer of the catalogue
 ``{dspy}:waiting``                          set of tenants that have pending jobs
 ``{dspy}:waiting:<tenant>``                 zset of pending jobs: (9 - priority) * 10^13 + milliseconds of
-                                            ``queued_at``, so the next one first
+                                            ``queued_at`` (of the record's ``place`` once a worker
+                                            has given it back), so the next one first
 ``{dspy}:queued``                           zset of the pending jobs of all tenants, by ``queued_at``; for figures
 ``{dspy}:running:<tenant>``                 set of jobs that workers hold
 ``{dspy}:served``                           zset of tenants, by the time of their last claim; those of the last day
@@ -24,7 +25,8 @@ key (one hash tag)                          holds
 ``{dspy}:deliveries``                       zset: ended jobs whose webhook is to be called, by the time of the next try
 ``{dspy}:datasets``                         hash: path of a dataset to the number of jobs that name it
 ``{dspy}:orphans``                          zset: paths of datasets that no job names, by the time since when
-``{dspy}:leaving:<path>``                   there for a minute while an orphan is deleted
+``{dspy}:leaving:<path>``                   there for a minute while an orphan is deleted: ``unwanted``, or ``wanted``
+                                            when it was stored again meanwhile
 ``{dspy}:idem:<tenant>:<key>``              ``<job id> <body hash>``, for a day
 ``{dspy}:submitted``                        counter of jobs that began to wait or may run now, and the channel
                                             that tells it

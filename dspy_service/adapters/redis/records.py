@@ -7,15 +7,15 @@ from typing import Any
 import pydantic_core
 
 from dspy_service.adapters.job_record import fixed_fields, to_json
-from dspy_service.domain.errors import ConfigurationError
 from dspy_service.domain.events import Event, EventType
 from dspy_service.domain.job import SCHEMA_VERSION, Job, NewJob
+from dspy_service.domain.schema_version import require_known_version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TEXTS = {
     "tenant": "tenant",
-    "optimizer": "optimizer_name",
+    "optimizer": "optimizer",
     "status": "status",
     "owner": "owner",
     "wish": "wish",
@@ -23,6 +23,7 @@ _TEXTS = {
     "reason": "termination_reason",
     "result": "result_path",
     "level": "sandbox_level",
+    "untold": "webhook_problem",
 }
 _NUMBERS = {
     "v": "schema_version",
@@ -42,14 +43,16 @@ _TIMES = {
     "began": "attempt_started_at",
     "completed": "completed_at",
     "eta": "eta_at",
+    "lease": "leased_until",
 }
 _JSON = {"metrics": "latest_metrics", "best": "best", "hook": "webhook"}
-"""Hash field to field of ``Job``. The rest: ``fixed`` (JSON, immutable), ``active`` (microseconds), ``artifact`` (0 or
-1), and for the scripts alone ``stamp`` (newest time), ``epoch`` (random for each claim), ``beat`` (newest renewal),
+"""Hash field to field of ``Job``. The rest: ``fixed`` (JSON, immutable), ``active`` and ``forgiven`` (microseconds),
+``artifact`` (0 or 1), and for the scripts alone ``stamp`` (newest time), ``place`` (time of the place in the queue,
+where that is not ``queued``), ``epoch`` (random for each claim), ``lasts`` (microseconds of the newest lease),
 ``rings`` (of the doorbell), ``batch`` (the last named append), ``told`` (of the webhook) and ``jbase`` (number of the
 journal's first entry). When a job is settled, most fields move into one, ``rest``, a JSON object of texts."""
 
-_APART = ("tenant", "optimizer_name", "priority", "webhook")
+_APART = ("tenant", "optimizer", "priority", "webhook")
 
 
 def fixed_json(new: NewJob) -> str:
@@ -63,12 +66,13 @@ def job_from_hash(fields: Mapping[str, str]) -> Job:
     if "rest" in fields:
         fields = {**pydantic_core.from_json(fields["rest"]), **fields}
     job: dict[str, Any] = pydantic_core.from_json(fields["fixed"])
-    require_known_version(f"job {job['job_id']}", int(fields["v"]))
+    require_known_version(f"job {job['job_id']}", int(fields["v"]), known=SCHEMA_VERSION)
     job |= {name: fields[key] for key, name in _TEXTS.items() if key in fields}
     job |= {name: int(fields[key]) for key, name in _NUMBERS.items() if key in fields}
     job |= {name: from_micros(fields[key]) for key, name in _TIMES.items() if key in fields}
     job |= {name: pydantic_core.from_json(fields[key]) for key, name in _JSON.items() if key in fields}
     job["active_seconds"] = int(fields.get("active", 0)) / 1_000_000
+    job["forgiven_seconds"] = int(fields.get("forgiven", 0)) / 1_000_000
     job["has_artifact"] = fields.get("artifact") == "1"
     return Job.model_validate_json(pydantic_core.to_json(job))
 
@@ -80,7 +84,7 @@ def job_from_pairs(pairs: Sequence[str]) -> Job:
 
 def event_from_entry(entry_id: str, fields: Mapping[str, str]) -> Event:
     """Return the event that a stream entry holds; its number is the first half of the entry's id."""
-    require_known_version(f"event {entry_id}", int(fields["v"]))
+    require_known_version(f"event {entry_id}", int(fields["v"]), known=SCHEMA_VERSION)
     return Event(
         seq=int(entry_id.partition("-")[0]),
         type=EventType(fields["y"]),
@@ -98,17 +102,3 @@ def from_micros(text: str) -> datetime:
 def to_micros(seconds: float) -> int:
     """Return seconds as whole microseconds."""
     return round(seconds * 1_000_000)
-
-
-def require_known_version(what: str, version: int) -> None:
-    """Refuse to read what a newer release wrote.
-
-    Raises:
-        ConfigurationError: when ``version`` is newer than ours.
-    """
-    if version > SCHEMA_VERSION:
-        message = (
-            f"The store holds {what} in schema version {version}, and this release reads up to {SCHEMA_VERSION}; "
-            "upgrade this process, or point it at another store."
-        )
-        raise ConfigurationError(message)

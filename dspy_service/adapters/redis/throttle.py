@@ -32,7 +32,7 @@ class RedisCallThrottle:
 
     async def take(self, provider: str, wish: CallWish, *, limits: ProviderLimits) -> CallGrant:
         """Ask to make calls now."""
-        calls, is_counted, wait_ms = await self._run(
+        calls, is_counted, wait_ms, silence_ms, refusals = await self._run(
             provider,
             "take",
             wish.tenant,
@@ -45,7 +45,13 @@ class RedisCallThrottle:
                 for limit in (limits.requests_per_minute, limits.tokens_per_minute, limits.max_in_flight)
             ),
         )
-        return CallGrant(calls=calls, is_counted=bool(is_counted), wait_seconds=int(wait_ms) / 1000)
+        return CallGrant(
+            calls=calls,
+            is_counted=bool(is_counted),
+            wait_seconds=int(wait_ms) / 1000,
+            silence_seconds=int(silence_ms) / 1000,
+            refusals=refusals,
+        )
 
     async def report(self, provider: str, uses: Sequence[GrantUse]) -> None:
         """Say what became of counted grants."""
@@ -54,11 +60,17 @@ class RedisCallThrottle:
             await self._run(provider, "report", *words)
 
     async def refused(
-        self, provider: str, *, retry_after_seconds: float | None, calls_per_second: float, call_seconds: float
+        self,
+        provider: str,
+        *,
+        job_id: str,
+        retry_after_seconds: float | None,
+        calls_per_second: float,
+        call_seconds: float,
     ) -> None:
         """Say that the provider answered 429."""
         asked = "" if retry_after_seconds is None else repr(retry_after_seconds)
-        await self._run(provider, "refused", asked, repr(calls_per_second), repr(call_seconds))
+        await self._run(provider, "refused", job_id, asked, repr(calls_per_second), repr(call_seconds))
 
     async def pressure(self, provider: str) -> bool:
         """Tell whether calls must ask first."""

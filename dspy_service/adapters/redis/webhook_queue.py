@@ -24,12 +24,13 @@ class RedisWebhookQueue(RedisPart):
             for job_id, seq, tries, micros in found
         ]
 
-    async def delivered(self, delivery_id: str) -> None:
+    async def delivered(self, delivery_id: str, *, problem: str | None = None) -> None:
         """Forget a delivery."""
         job_id, seq = parts_of(delivery_id)
-        await self._client.run("delivered", keys=[job_key(job_id)], args=(job_id, seq))
+        await self._client.run("delivered", keys=[job_key(job_id)], args=(job_id, seq, problem or ""))
 
-    async def put_off(self, delivery_id: str, *, seconds: float) -> None:
+    async def put_off(self, delivery_id: str, *, seconds: float, problem: str | None = None) -> None:
         """Try a delivery again in ``seconds``."""
         job_id, seq = parts_of(delivery_id)
-        await self._client.run("put_off", keys=[job_key(job_id)], args=(job_id, seq, to_micros(seconds)))
+        args = (job_id, seq, to_micros(seconds), problem or "")
+        await self._client.run("put_off", keys=[job_key(job_id)], args=args)

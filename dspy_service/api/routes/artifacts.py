@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.callers import ArtifactsReader
 from dspy_service.api.envelope import guarded
 from dspy_service.api.job_id import JobId
@@ -26,7 +27,7 @@ async def artifact(caller: ArtifactsReader, job_id: JobId, services: TheServices
     view = await read_artifact(
         job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
     )
-    return Response(view.model_dump_json(), media_type="application/json")
+    return json_answer(view)
 
 
 @router.get(

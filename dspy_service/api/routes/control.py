@@ -2,15 +2,16 @@
 
 from fastapi import APIRouter, Response
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.callers import JobsWriter
 from dspy_service.api.envelope import guarded
 from dspy_service.api.job_id import JobId
 from dspy_service.api.services import TheQueueRules, TheServices
 from dspy_service.domain.job import Job
+from dspy_service.domain.queue import QueueRules
 from dspy_service.domain.views import JobSummaryView
 from dspy_service.usecases import control_job
 from dspy_service.usecases.delete_job import delete_job
-from dspy_service.usecases.explain_waiting import QueueRules
 from dspy_service.usecases.read_job import summarize
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
     responses=guarded(404, 409),
 )
 async def cancel(caller: JobsWriter, job_id: JobId, services: TheServices, rules: TheQueueRules) -> Response:
-    """Ask for the end: at once when no worker holds the job, else within about a second (`requested`: `cancel`).
+    """Ask for the end: at once when no live worker holds the job, else within about a second (`requested`: `cancel`).
 
     The best program so far is kept as a normal artifact. Asking again changes nothing; 409 when it has ended otherwise.
     """
@@ -70,7 +71,8 @@ async def resume(caller: JobsWriter, job_id: JobId, services: TheServices, rules
 async def retry(caller: JobsWriter, job_id: JobId, services: TheServices, rules: TheQueueRules) -> Response:
     """Queue a failed job again under the same id. What its models have answered already costs nothing.
 
-    Asking again changes nothing; 409 when it has not failed.
+    Its losses and the `max_seconds` of its budget count anew; the other bounds are those of all attempts together.
+    Asking again changes nothing, also once it runs again; 409 when it never failed, or ended otherwise.
     """
     job = await control_job.retry(
         job_id,
@@ -97,4 +99,4 @@ async def delete(caller: JobsWriter, job_id: JobId, services: TheServices) -> Re
 
 async def _summary(job: Job, services: TheServices, rules: QueueRules) -> Response:
     view = await summarize(job, jobs=services.jobs, rules=rules)
-    return Response(view.model_dump_json(), media_type="application/json")
+    return json_answer(view)

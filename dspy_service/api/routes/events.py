@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.callers import JobsReader
 from dspy_service.api.envelope import guarded
 from dspy_service.api.headers import request_id_of
@@ -24,7 +25,9 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page, or with `Accept: text/event-stream` all events as they happen: `id` is the number, "
         "`event` the type, `data` the event as JSON. `gap` tells numbers that are not there any more, `end` that the "
-        "job has ended, `error` why the stream ends before. Comments keep it alive. It resumes behind `Last-Event-ID`.",
+        "job has ended, `error` why the stream ends before. Comments keep it alive. It resumes behind `Last-Event-ID`; "
+        "a number that the job does not have yet, as may be left of a store that has lost its last second, is taken "
+        "for its newest one.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
     }
 }
@@ -48,8 +51,12 @@ async def events(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Events in a page.")] = 100,
     last_event_id: Annotated[
-        int | None, Header(ge=0, le=MAX_SEQ, description="Where a stream resumes; goes before the query.")
-    ] = None,
+        str,
+        Header(
+            pattern="^[0-9]{0,15}$",
+            description="Where a stream resumes; goes before the query. Empty: as if it were not there.",
+        ),
+    ] = "",
 ) -> Response:
     """Return one page; ask again with `after` = `last_id` for what came since. Or a stream, which ends with the job."""
     position = after if starting_after is None else starting_after
@@ -63,10 +70,10 @@ async def events(
             after=position,
             limit=limit,
         )
-        return Response(page.model_dump_json(), media_type="application/json")
+        return json_answer(page)
     story = watch_events(
         await find_job(job_id, tenant=caller.tenant, jobs=services.jobs),
-        after=position if last_event_id is None else last_event_id,
+        after=int(last_event_id) if last_event_id else position,
         quiet_seconds=HEARTBEAT_SECONDS,
         jobs=services.jobs,
         stream=services.events,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from dspy_service.api.callers import KnownCaller
 from dspy_service.api.envelope import ErrorEnvelope, documented
 from dspy_service.api.headers import request_id_of
-from dspy_service.api.services import TheServices
+from dspy_service.api.services import TheQueueRules, TheServices
 from dspy_service.domain.workers import SandboxLevel
 from dspy_service.usecases.check_health import Health, check_health
 
@@ -81,12 +81,9 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     responses=_UNAVAILABLE,
     openapi_extra=_NO_KEY_NEEDED,
 )
-async def health(caller: KnownCaller, request: Request, services: TheServices) -> JSONResponse:
+async def health(caller: KnownCaller, request: Request, services: TheServices, rules: TheQueueRules) -> JSONResponse:
     """Answer 200 once the store and one eligible worker are live. Needs no key; with one, it tells more."""
-    settings = services.settings
-    state = await check_health(
-        jobs=services.jobs, minimum=settings.sandbox_min_level, tenant_running_jobs=settings.tenant_running_jobs
-    )
+    state = await check_health(jobs=services.jobs, rules=rules)
     body = _public(state) if caller is None else _whole(state, services)
     if state.problem is None:
         return JSONResponse(body)
@@ -103,9 +100,9 @@ async def health(caller: KnownCaller, request: Request, services: TheServices) -
     responses=_UNAVAILABLE,
     openapi_extra=_NO_KEY_NEEDED,
 )
-async def ready(caller: KnownCaller, request: Request, services: TheServices) -> JSONResponse:
+async def ready(caller: KnownCaller, request: Request, services: TheServices, rules: TheQueueRules) -> JSONResponse:
     """Answer 200 once the store and one eligible worker are live. Needs no key; with one, it tells more."""
-    return await health(caller, request, services)
+    return await health(caller, request, services, rules)
 
 
 @router.get("/live", summary="Whether this process answers")

@@ -7,6 +7,7 @@ import pydantic_core
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.callers import JobsReader
 from dspy_service.api.envelope import guarded
 from dspy_service.api.job_id import JOB_ID_PATTERN, JobId
@@ -52,19 +53,24 @@ async def index(
     ] = None,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
     optimizer: Annotated[
-        str | None, Query(min_length=1, max_length=256, description="Only jobs with this `optimizer_name`.")
+        str | None,
+        Query(min_length=1, max_length=256, description="Only jobs with this optimizer, by any of its names."),
     ] = None,
 ) -> Response:
     """Return a page of summaries. With filters it may hold fewer than `limit` although `has_more` is true."""
     found = await list_jobs(
         caller.tenant,
-        wanted=JobFilter(status=status, optimizer_name=optimizer, metadata=metadata),
+        wanted=JobFilter(
+            status=status,
+            optimizer=None if optimizer is None else services.registry.optimizer_called(optimizer),
+            metadata=metadata,
+        ),
         after=after,
         limit=limit,
         jobs=services.jobs,
         rules=rules,
     )
-    return Response(found.model_dump_json(), media_type="application/json")
+    return json_answer(found)
 
 
 @router.get(
@@ -78,7 +84,7 @@ async def status(caller: JobsReader, job_id: JobId, services: TheServices) -> Re
     view = await read_status(
         job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
     )
-    return Response(view.model_dump_json(), media_type="application/json")
+    return json_answer(view)
 
 
 @router.get(
@@ -90,7 +96,7 @@ async def status(caller: JobsReader, job_id: JobId, services: TheServices) -> Re
 async def summary(caller: JobsReader, job_id: JobId, services: TheServices, rules: TheQueueRules) -> Response:
     """Return the record without its history; cheap however long the job has run. A waiting job says why it waits."""
     view = await read_summary(job_id, tenant=caller.tenant, jobs=services.jobs, rules=rules)
-    return Response(view.model_dump_json(), media_type="application/json")
+    return json_answer(view)
 
 
 @router.get(
@@ -118,4 +124,4 @@ async def usage(caller: JobsReader, job_id: JobId, services: TheServices) -> Res
     view = await read_usage(
         job_id, tenant=caller.tenant, jobs=services.jobs, artifacts=services.artifacts, secret_key=services.secret_key
     )
-    return Response(view.model_dump_json(), media_type="application/json")
+    return json_answer(view)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.bodies import json_body, parse_body
 from dspy_service.api.callers import Admin
 from dspy_service.api.envelope import guarded
@@ -70,8 +71,9 @@ async def create(caller: Admin, request: Request, services: TheServices) -> Resp
         keys=services.keys,
         pepper=services.secret_key,
         now=datetime.now(UTC),
+        giver_scopes=caller.scopes,
     )
-    return Response(created.model_dump_json(), media_type="application/json")
+    return json_answer(created)
 
 
 @router.get("", summary="Your tenant's keys", response_model=KeyList, responses=guarded())
@@ -79,7 +81,7 @@ async def index(caller: Admin, services: TheServices) -> Response:
     """Return all keys, oldest first, the revoked ones too; never a token."""
     keys = await services.keys.list(caller.tenant)
     found = KeyList(data=[view_key(key) for key in keys], last_id=keys[-1].key_id if keys else None)
-    return Response(found.model_dump_json(), media_type="application/json")
+    return json_answer(found)
 
 
 @router.delete("/{key_id}", summary="Revoke a key", response_model=ApiKeyView, responses=guarded(404))
@@ -90,4 +92,4 @@ async def revoke(
 ) -> Response:
     """Close a key for good, from the next request on; its record stays. Doing it again changes nothing."""
     revoked = await services.keys.revoke(key_id, tenant=caller.tenant, now=datetime.now(UTC))
-    return Response(view_key(revoked).model_dump_json(), media_type="application/json")
+    return json_answer(view_key(revoked))

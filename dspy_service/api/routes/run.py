@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.bodies import json_body, parse_body
 from dspy_service.api.callers import JobsWriter
 from dspy_service.api.envelope import guarded
@@ -36,7 +37,8 @@ async def run(
 ) -> Response:
     """Check everything without executing any of it, then queue the job.
 
-    Nothing is written when the answer is an error. Ask `GET /v1/jobs/{job_id}/summary` for its progress.
+    No job exists after an answer 4xx; after a 503, ask again with the same `Idempotency-Key`. Ask
+    `GET /v1/jobs/{job_id}/summary` for its progress.
     """
     raw = await request.body()
     submission = Submission(
@@ -49,4 +51,4 @@ async def run(
     job, is_new = await submit(submission, jobs=services.jobs, datasets=services.artifacts, rules=rules)
     answer = RunAccepted(job_id=job.job_id)
     headers = {} if is_new else {"idempotency-replayed": "true"}
-    return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
+    return json_answer(answer, headers=headers)

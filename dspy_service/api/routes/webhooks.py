@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from dspy_service.api.answers import json_answer
 from dspy_service.api.callers import Admin
 from dspy_service.api.envelope import guarded
 from dspy_service.api.services import TheServices
@@ -31,4 +32,4 @@ class WebhookSecret(Schema):
 async def secret(caller: Admin, services: TheServices) -> Response:
     """Return the secret of your own tenant; it is the same until the operator changes the service's `SECRET_KEY`."""
     found = WebhookSecret(secret=write_secret(tenant_secret(services.secret_key, caller.tenant)))
-    return Response(found.model_dump_json(), media_type="application/json")
+    return json_answer(found)

@@ -1,7 +1,7 @@
 """The few-shot family: demonstrations from labelled rows, from the program's own successes, or searched at random."""
 
 from dspy_service.domain.catalogue.entries import Kwarg, OptimizerEntry
-from dspy_service.domain.catalogue.rules import Asked, refuse, whole
+from dspy_service.domain.catalogue.rules import Asked, whole
 from dspy_service.domain.catalogue.shared_kwargs import (
     COMMON_REFUSALS,
     MAX_DEMOS,
@@ -10,6 +10,7 @@ from dspy_service.domain.catalogue.shared_kwargs import (
     NUM_THREADS,
     demos,
 )
+from dspy_service.domain.errors import UnsupportedRequestError
 
 _FIRST_CANDIDATE = -3  # zero-shot; -2 is labels only, -1 unshuffled
 
@@ -100,4 +101,6 @@ def random_search_rule(asked: Asked) -> None:
     end = whole(asked.kwargs["num_candidate_programs"])
     known = range(_FIRST_CANDIDATE, end)
     if not restrict or any(isinstance(each, bool) or each not in known for each in restrict):
-        raise refuse("compile_kwargs.restrict", f"must list integers from {_FIRST_CANDIDATE} to {end - 1}")
+        raise UnsupportedRequestError.of(
+            "compile_kwargs.restrict", f"must list integers from {_FIRST_CANDIDATE} to {end - 1}"
+        )

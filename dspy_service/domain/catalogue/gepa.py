@@ -2,8 +2,9 @@
 
 from dspy_service.domain.catalogue.entries import Kwarg, OptimizerEntry
 from dspy_service.domain.catalogue.kwargs import check_kwargs
-from dspy_service.domain.catalogue.rules import Asked, refuse, whole
+from dspy_service.domain.catalogue.rules import Asked, whole
 from dspy_service.domain.catalogue.shared_kwargs import AUTO_CHOICES, COMMON_REFUSALS, NUM_THREADS
+from dspy_service.domain.errors import UnsupportedRequestError
 
 _BUDGETS = ("auto", "max_full_evals", "max_metric_calls")
 _OBJECT = "it is a Python object and cannot be sent"
@@ -101,9 +102,11 @@ def rule(asked: Asked) -> None:
     given = [name for name in _BUDGETS if asked.kwargs[name] is not None]
     if len(given) != 1:
         problem = f"not {' and '.join(given)} together" if given else "none was sent"
-        raise refuse("optimizer_kwargs", f"GEPA needs exactly one of {', '.join(_BUDGETS)}; {problem}")
+        raise UnsupportedRequestError.of(
+            "optimizer_kwargs", f"GEPA needs exactly one of {', '.join(_BUDGETS)}; {problem}"
+        )
     if asked.kwargs["track_best_outputs"] and not asked.kwargs["track_stats"]:
-        raise refuse("optimizer_kwargs.track_best_outputs", "needs track_stats to be true")
+        raise UnsupportedRequestError.of("optimizer_kwargs.track_best_outputs", "needs track_stats to be true")
     options = asked.kwargs["gepa_kwargs"]
     if isinstance(options, dict):
         field = "optimizer_kwargs.gepa_kwargs"
@@ -119,7 +122,7 @@ def _budget_floor(asked: Asked) -> None:
     full_evals, calls = asked.kwargs["max_full_evals"], asked.kwargs["max_metric_calls"]
     if calls is not None and whole(calls) < floor:
         message = f"is {calls}, which the first score on {valset} validation rows uses up; send at least {floor}"
-        raise refuse("optimizer_kwargs.max_metric_calls", message)
+        raise UnsupportedRequestError.of("optimizer_kwargs.max_metric_calls", message)
     if full_evals is not None and whole(full_evals) * per_pass < floor:
         message = f"is {full_evals}, which the first score on {valset} validation rows uses up; send at least 2"
-        raise refuse("optimizer_kwargs.max_full_evals", message)
+        raise UnsupportedRequestError.of("optimizer_kwargs.max_full_evals", message)

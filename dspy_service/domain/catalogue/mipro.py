@@ -1,7 +1,7 @@
 """MIPROv2: proposes instructions and demonstrations, then searches combinations of them."""
 
 from dspy_service.domain.catalogue.entries import Kwarg, OptimizerEntry
-from dspy_service.domain.catalogue.rules import Asked, refuse, whole
+from dspy_service.domain.catalogue.rules import Asked, whole
 from dspy_service.domain.catalogue.shared_kwargs import (
     AUTO_CHOICES,
     COMMON_REFUSALS,
@@ -10,6 +10,7 @@ from dspy_service.domain.catalogue.shared_kwargs import (
     NUM_THREADS,
     demos,
 )
+from dspy_service.domain.errors import UnsupportedRequestError
 
 _AUTO_VALSET_ROWS = {"light": 100, "medium": 300, "heavy": 1000}  # dspy.teleprompt.mipro_optimizer_v2.AUTO_RUN_SETTINGS
 _AUTO_MINIBATCH_ABOVE = 50  # the same file's MIN_MINIBATCH_SIZE
@@ -84,7 +85,7 @@ def rule(asked: Asked) -> None:
     """Check what MIPROv2.compile would raise only after the baseline was paid for."""
     _budget(asked)
     if asked.compile_kwargs["seed"] == 0:
-        raise refuse(
+        raise UnsupportedRequestError.of(
             "compile_kwargs.seed", "MIPROv2 ignores a 0 here; put seed in optimizer_kwargs, or use another number"
         )
     _demonstrations(asked)
@@ -101,9 +102,9 @@ def _budget(asked: Asked) -> None:
             message = (
                 f"cannot be combined with auto={auto!r}; send optimizer_kwargs.auto = null to size the search by hand"
             )
-            raise refuse(field, message)
+            raise UnsupportedRequestError.of(field, message)
         if auto is None and value is None:
-            raise refuse(field, "is needed when optimizer_kwargs.auto is null")
+            raise UnsupportedRequestError.of(field, "is needed when optimizer_kwargs.auto is null")
 
 
 def _demonstrations(asked: Asked) -> None:
@@ -115,7 +116,7 @@ def _demonstrations(asked: Asked) -> None:
     sets = asked.kwargs["num_candidates"]
     shuffled_sets = sets is None or whole(sets) > _UNSHUFFLED_SETS
     if bootstrapped == 0 and whole(labeled) > 0 and shuffled_sets:
-        raise refuse(
+        raise UnsupportedRequestError.of(
             "optimizer_kwargs.max_bootstrapped_demos",
             "MIPROv2 cannot use labelled demonstrations alone; send at least 1, or set max_labeled_demos to 0 too",
         )
@@ -127,7 +128,7 @@ def _validation_rows(asked: Asked) -> None:
     rows = asked.splits.val
     if rows == 0:
         if asked.splits.train < 2:  # noqa: PLR2004  # one row to train on and one to validate
-            raise refuse(
+            raise UnsupportedRequestError.of(
                 "split_fractions.val", "is empty, and train has too few rows for MIPROv2 to divide: it needs 2"
             )
         rows = min(_MAX_OWN_VALSET_ROWS, max(1, int(asked.splits.train * 0.8)))
@@ -137,7 +138,7 @@ def _validation_rows(asked: Asked) -> None:
         minibatch = rows > _AUTO_MINIBATCH_ABOVE
     size = whole(asked.compile_kwargs["minibatch_size"])
     if minibatch and size > rows:
-        raise refuse(
+        raise UnsupportedRequestError.of(
             "compile_kwargs.minibatch_size",
             f"is {size}, but there are only {rows} validation rows; make it smaller, or set minibatch to false",
         )

@@ -61,6 +61,11 @@ class Registry:
         """Return the entry that answers to ``name``, or raise UnsupportedRequestError."""
         return _find(self._optimizers, name, field="optimizer_name", noun="optimizer")
 
+    def optimizer_called(self, name: str) -> str:
+        """Return the short name of the optimizer that answers to ``name``; an unknown name as it is."""
+        entry = self._optimizers.get(name)
+        return name if entry is None else entry.name
+
     def rule(self, entry: OptimizerEntry) -> Rule:
         """Return the rule that was registered with an optimizer."""
         return self._rules[entry.name]

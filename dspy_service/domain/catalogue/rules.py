@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from dspy_service.domain.errors import UnsupportedRequestError
 from dspy_service.domain.result import SplitCounts
 
 
@@ -26,11 +25,6 @@ Rule = Callable[[Asked], None]
 
 def no_rule(_asked: Asked) -> None:
     """Accept any combination."""
-
-
-def refuse(field: str, message: str) -> UnsupportedRequestError:
-    """Make the error of a broken rule; the sentence begins with the field."""
-    return UnsupportedRequestError(f"{field}: {message}", field=field)
 
 
 def whole(value: JsonValue) -> int:

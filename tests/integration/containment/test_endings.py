@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 
+from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.job import JobStatus
 from dspy_service.domain.supervision import Reins, RunReport
@@ -19,6 +20,7 @@ from tests.integration.runner.session import TERMINAL, body, session
 from tests.support.claims import claimed
 from tests.support.lm_calls import rows, spec
 from tests.support.processes import is_alive, wait_until
+from tests.support.signed import SECRET_KEY
 from tests.support.supervised import Doors, Kept
 from workers.sandbox.launch import launch
 from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
@@ -26,7 +28,7 @@ from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has Landlock and seccomp")
 
 LIMIT_SECONDS = 3.0
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 10.0  # for a machine that does much else
 SIGNATURE = '''
 class Route(dspy.Signature):
     """Route."""
@@ -68,7 +70,15 @@ async def attempt(code: str, *, job_seconds: float = 60.0) -> tuple[RunReport, f
 
     standby = Standby(start, keep=False)
     limits = SupervisionLimits(job_seconds=job_seconds)
-    supervisor = JobSupervisor(standby=standby, level="L2", doors=Doors(), catalogue=Registry(), limits=limits)
+    supervisor = JobSupervisor(
+        standby=standby,
+        level="L2",
+        doors=Doors(),
+        catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
+        limits=limits,
+    )
     began = time.monotonic()
     report = await supervisor.run(claim, rows(3), jobs=jobs, reins=Reins(), keep_best=Kept())
     return report, time.monotonic() - began, children[-1].pid

@@ -1,6 +1,7 @@
 """A worker that is told to end hands its job back in time: nothing is lost, repeated or counted against the job."""
 
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
@@ -56,10 +57,12 @@ async def test_calls_that_take_too_long_are_not_waited_for(faults: Stage) -> Non
     job_id = await faults.submit()
     await faults.until_calls(1)
 
+    told_at = datetime.now(UTC)
     first.send(signal.SIGTERM)
     took_seconds = first.wait(seconds=20)
 
     job = await faults.job(job_id)
+    assert (job.queued_at - told_at).total_seconds() <= HAND_BACK_SECONDS, first.output
     assert took_seconds <= END_SECONDS, first.output
     assert (job.status, job.losses) == (JobStatus.PENDING, 0)
 

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.slow, on_linux]
 
 THREADS = 4
 RECLAIM_SECONDS = LEASE_SECONDS + 4
+NEW_SLOT_SECONDS = 10  # its parent sees the death within a second; then two shared cores start another slot
 
 
 @on_crew
@@ -65,6 +66,27 @@ async def test_the_job_of_a_killed_slot_goes_on_at_either_worker(crew: Stage) ->
     assert crew.repeated_calls() <= THREADS
     wait_until(lambda: len(worker.slots() - slots) == 1)
     assert await crew.violations() == []
+
+
+async def test_a_slot_that_dies_alone_does_not_cost_its_job_a_lease(faults: Stage) -> None:
+    worker = await faults.worker(LEASE_SECONDS="60")
+    job_id = await faults.submit()
+    await faults.until_calls(30)
+    slots, runners = worker.slots(), worker.runners()
+
+    killed_at = time.monotonic()
+    worker.send(signal.SIGKILL, slots)
+    await faults.until(job_id, lambda job: job.losses == 1)
+    survived = survivors(runners)
+    await faults.until(job_id, lambda job: job.attempt > 1)
+    reclaimed_after = time.monotonic() - killed_at
+    job = await faults.until_ended(job_id)
+
+    assert survived == []
+    assert reclaimed_after <= NEW_SLOT_SECONDS
+    assert (job.status, job.attempt, job.losses) == (JobStatus.SUCCESS, 2, 1)
+    assert faults.repeated_calls() <= THREADS
+    assert await faults.violations() == []
 
 
 async def test_a_job_that_kills_every_worker_is_failed(faults: Stage) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
@@ -54,6 +55,22 @@ async def test_a_paused_job_goes_on_at_another_worker_without_repeating_a_call(c
     assert len(crew.provider.received) > calls
     assert result.usage.total_calls == len(crew.provider.received)
     assert await crew.violations() == []
+
+
+async def test_a_job_whose_only_worker_is_gone_is_cancelled_without_another(faults: Stage) -> None:
+    worker = await faults.worker()
+    job_id = await faults.submit()
+    held = await faults.until(job_id, lambda job: job.best is not None)
+    worker.send(signal.SIGKILL, worker.family())
+
+    await faults.until(job_id, lambda job: job.leased_until is not None and job.leased_until < datetime.now(UTC))
+    job = await cancel(job_id, tenant="local", jobs=faults.jobs)
+    await faults.worker()
+    ended = await faults.until_ended(job_id)
+
+    assert (job.status, job.message, job.has_artifact) == (JobStatus.CANCELLED, "cancelled", True)
+    assert (ended.attempt, ended.fence) == (1, held.fence + 1)
+    assert await faults.violations() == []
 
 
 async def test_a_retry_pays_for_no_call_twice(faults: Stage) -> None:

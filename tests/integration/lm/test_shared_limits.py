@@ -31,7 +31,7 @@ class Provider:
         return Reply("ok", delay_seconds=self.delay_seconds)
 
     def callers(self) -> Counter[str]:
-        return Counter(tenant for _, tenant in self.calls)
+        return Counter(job for _, job in self.calls)
 
 
 def limits_of(server: OpenAIServer, folder: Path, limits: str) -> Path:
@@ -48,15 +48,15 @@ def test_slots_are_shared_evenly_however_many_calls_one_of_them_wants(redis_url:
             "base_url": server.base_url,
             "models_file": limits_of(server, tmp_path, "max_in_flight = 6"),
         }
-        greedy = {"tenant": "greedy", "job": "j1", "calls": 5_000, "threads": 200}
-        modest = {"tenant": "modest", "job": "j2", "calls": 100, "threads": 4}
+        greedy = {"tenant": "greedy", "job": "greedy", "calls": 5_000, "threads": 200}
+        modest = {"tenant": "modest", "job": "modest", "calls": 100, "threads": 4}
         stack.enter_context(calling_worker(**common, **greedy))
         wait_until(lambda: provider.callers()["greedy"] > 20, seconds=60)
         done = stack.enter_context(calling_worker(**common, **modest))
         done.wait(60)
 
-    places = [place for place, (_, tenant) in enumerate(provider.calls) if tenant == "modest"]
-    meanwhile = Counter(tenant for _, tenant in provider.calls[places[0] : places[-1]])
+    places = [place for place, (_, job) in enumerate(provider.calls) if job == "modest"]
+    meanwhile = Counter(job for _, job in provider.calls[places[0] : places[-1]])
     assert done.returncode == 0
     assert server.peak_in_flight == 6
     assert len(places) == 100
@@ -81,17 +81,17 @@ def test_no_second_sees_more_requests_than_burst_and_rate_allow(redis_url: str, 
 def test_after_a_refusal_all_workers_are_silent_for_as_long_as_the_provider_asks(redis_url: str) -> None:
     provider = Provider(delay_seconds=0.05)
     with OpenAIServer(provider) as server, ExitStack() as stack:
-        for tenant in ("one", "other"):
-            options = {"tenant": tenant, "job": "j", "calls": 2_000, "threads": 4}
+        for job in ("one", "other"):
+            options = {"tenant": "acme", "job": job, "calls": 2_000, "threads": 4}
             stack.enter_context(calling_worker(redis_url=redis_url, base_url=server.base_url, **options))
-        wait_until(lambda: min(provider.callers()[tenant] for tenant in ("one", "other")) > 20, seconds=60)
+        wait_until(lambda: min(provider.callers()[job] for job in ("one", "other")) > 20, seconds=60)
         provider.refusals_left = 1
         wait_until(lambda: provider.calls[-1][0] > provider.refused_at + 4.5 > 4.5)
 
     heard, over = provider.refused_at + 2.0, provider.refused_at + 3.9  # the other one looks once a second
     pace_before = sum(provider.refused_at - 1 < at < provider.refused_at for at, _ in provider.calls)
     pace_after = sum(over < at < over + 1 for at, _ in provider.calls)
-    assert [tenant for at, tenant in provider.calls if heard < at < over] == []
+    assert [job for at, job in provider.calls if heard < at < over] == []
     assert 0 < pace_after < pace_before
 
 
@@ -105,12 +105,12 @@ def test_what_a_killed_worker_was_calling_makes_room_for_the_others(redis_url: s
             "calls": 3,
             "threads": 3,
         }
-        doomed = stack.enter_context(calling_worker(tenant="doomed", job="j1", **common))
+        doomed = stack.enter_context(calling_worker(tenant="doomed", job="doomed", **common))
         wait_until(lambda: len(provider.calls) == 3, seconds=60)
         doomed.kill()
         killed_at = time.monotonic()
         provider.delay_seconds = 0
-        survivor = stack.enter_context(calling_worker(tenant="survivor", job="j2", **common))
+        survivor = stack.enter_context(calling_worker(tenant="survivor", job="survivor", **common))
         survivor.wait(60)
 
     assert survivor.returncode == 0

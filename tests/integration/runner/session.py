@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ STOP: Frame = {"t": "stop", "reason": "budget_exhausted"}
 Answerer = Callable[[Frame], dict[str, Any] | None]
 """Gives the ``response`` or ``error`` part of an answer, None for no answer ever; a ``replayed`` one comes at once.
 
-The frame that it gets also tells the ``phase`` that it was asked in.
+The frame that it gets also tells the ``phase`` that it was asked for.
 """
 
 
@@ -153,6 +154,7 @@ class Session:
         self._stop = stop
         self._stop_frame = stop_frame
         self._reader = FrameReader()
+        self._unread: deque[Frame] = deque()
         self._latency_seconds = latency_seconds
         self._sending = threading.Lock()
 
@@ -185,7 +187,7 @@ class Session:
         for frame in self._frames(seconds):
             self.report.frames.append(frame)
             if frame["t"] == "lm":
-                answer = self._answer({**frame, "phase": self.report.phase})
+                answer = self._answer(frame)
                 if answer is not None:
                     self._reply({"t": "answer", "id": frame["id"], **answer})
             if self._stop is not None and self._stop(self.report):
@@ -210,13 +212,16 @@ class Session:
             self.send(frame)
 
     def _frames(self, seconds: float) -> Iterator[Frame]:
+        """Yield what comes; what came together with the last frame that a caller took, first."""
         deadline = time.monotonic() + seconds
         while True:
+            while self._unread:
+                yield self._unread.popleft()
             self.child.sock.settimeout(max(0.01, deadline - time.monotonic()))
             data = self.child.sock.recv(1 << 18)
             if not data:
                 return
-            yield from self._reader.feed(data)
+            self._unread.extend(self._reader.feed(data))
 
 
 @contextmanager

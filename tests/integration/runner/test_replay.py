@@ -65,7 +65,7 @@ def test_a_replay_of_everything_is_fast_and_ends_with_the_same_program(name: str
     assert again.result["details"]["model_calls"]["task"]["replayed"] == len(
         [frame for frame in again.of("lm") if frame["role"] == "task"]
     )
-    assert seconds < 2.5
+    assert seconds < 10  # about one on a quiet machine
 
 
 @pytest.mark.parametrize("name", TAKES_VALSET)

@@ -63,6 +63,8 @@ async def _run(body: str, *, door: ModelDoor | None = None, **limits: float) -> 
         level="L1",
         doors=Doors(door) if door is not None else _demo_models(),
         catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
         limits=SupervisionLimits(output_bytes=_MIB),
     )
     before, started = _resident_bytes(), time.monotonic()

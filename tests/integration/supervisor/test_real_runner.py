@@ -1,6 +1,7 @@
 """Jobs with real runner processes and a real model server on loopback."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from dspy_service.domain.events import EventType
 from dspy_service.domain.job import JobStatus, Wish
 from tests.support.claims import JOB_ID
-from tests.support.openai_server import OpenAIServer, always, demo_learner
+from tests.support.openai_server import OpenAIServer, always, demo_learner, without_usage
 from tests.support.processes import wait_until
 from tests.support.real_runners import CANARY, RealWorker, asked, on_server
 
@@ -73,6 +74,41 @@ async def test_every_answer_is_counted_exactly_once(worker: RealWorker) -> None:
     assert usage.roles["task"].completion_tokens == 11 * len(server.received)
     told = [event.data for event in await worker.events() if event.type is EventType.USAGE]
     assert told[-1]["roles"]["task"]["calls"] == usage.total_calls
+
+
+async def test_a_budget_of_tokens_holds_where_the_provider_tells_none_and_the_user_is_told(worker: RealWorker) -> None:
+    with OpenAIServer(without_usage(demo_learner())) as server:
+        job = await worker.run(on_server(server, budget={"max_tokens": 2_000}))
+
+    stored, events = await worker.stored(), await worker.events()
+    warnings = [event.data["code"] for event in events if event.type is EventType.WARNING]
+    assert job.termination_reason == "budget_exhausted"
+    assert stored.usage.total_calls == stored.usage.estimated_calls == len(server.received) > 0
+    assert 2_000 <= stored.usage.total_tokens < 4_000 + 8 * 400  # what was in flight comes on top
+    assert warnings.count("tokens_estimated") == 1
+
+
+async def test_neither_starts_nor_pauses_eat_the_running_time_of_a_job(worker: RealWorker) -> None:
+    """What ``validating`` takes is more than the whole budget here."""
+    slow_start = "import time\ntime.sleep(2.1)\n"
+    with OpenAIServer(demo_learner(delay_seconds=0.2)) as server:
+        asks = on_server(server, optimizer_name="labeled_few_shot", budget={"max_seconds": 6.0})
+        await worker.submit(asks.model_copy(update={"signature_code": slow_start + asks.signature_code}))
+        for count in (2, 10):  # eight threads ask at a time
+            running = asyncio.create_task(worker.execute())
+            await asked(server, count, during=running)
+            await worker.jobs.wish(JOB_ID, Wish.PAUSE)
+            paused = await running
+            await worker.jobs.wish(JOB_ID, Wish.GO_ON)
+        job = await worker.execute()
+
+    states = [(event.data["status"], event.timestamp) for event in await worker.events() if event.type == "state"]
+    ran = [
+        (until - since).total_seconds() for (what, since), (_, until) in itertools.pairwise(states) if what == "running"
+    ]
+    assert (paused.status, job.status, len(ran)) == (JobStatus.PAUSED, JobStatus.SUCCESS, 3)
+    assert job.termination_reason == "completed"
+    assert 0 < paused.active_seconds < job.active_seconds <= sum(ran) + 0.5
 
 
 async def test_a_killed_runner_fails_its_job_within_two_seconds(worker: RealWorker) -> None:

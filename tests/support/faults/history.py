@@ -17,7 +17,7 @@ from dspy_service.domain.events import Event, EventType
 from dspy_service.domain.job import Job, JobStatus
 
 _HELD: Final = frozenset({JobStatus.VALIDATING, JobStatus.RUNNING})
-_LOSS: Final = re.compile(r"^worker lost: .* fell silent \((\d+) of (\d+)\)$")
+_LOSS: Final = re.compile(r"^worker lost: (?:fell silent|died) \((\d+) of (\d+)\)$")
 _REASONS: Final = {
     JobStatus.SUCCESS: {"completed", "target_reached", "no_improvement", "budget_exhausted"},
     JobStatus.FAILED: {"error", "lost", "stalled", "time_limit", "budget_exhausted"},
@@ -122,7 +122,7 @@ def _attempts(history: History) -> Iterator[str]:
 
 
 def _losses(history: History) -> Iterator[str]:
-    """Losses count up from 1, anew after a retry; the last that a job may have ends it, unless it was to be paused."""
+    """Losses count up from 1, anew after a retry; the last that a job may have ends it."""
     count = 0
     for before, state in itertools.pairwise(history.states):
         if (before.status, state.status) == (JobStatus.FAILED, JobStatus.PENDING):

@@ -7,6 +7,7 @@ import pytest
 
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
+    MemoryCallLedger,
     MemoryDoorbell,
     MemoryEventStream,
     MemoryJobStore,
@@ -48,6 +49,7 @@ def services(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, settings: Set
         registry=Registry(),
         keys=MemoryKeyStore(),
         rates=MemoryRateLimiter(),
+        ledger=MemoryCallLedger(),
         secret_key=SECRET_KEY,
     )
 

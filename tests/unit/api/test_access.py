@@ -33,7 +33,7 @@ ROUTES: dict[tuple[str, str], Scope] = {
     ("GET", "/keys"): Scope.ADMIN,
     ("DELETE", f"/keys/{KEY_ID}"): Scope.ADMIN,
     ("GET", "/webhooks/secret"): Scope.ADMIN,
-    ("GET", "/metrics"): Scope.JOBS_READ,
+    ("GET", "/metrics"): Scope.METRICS_READ,
 }
 PUBLIC = {"/health", "/health/ready", "/health/live"}
 

@@ -88,6 +88,22 @@ async def test_a_failed_job_is_tried_again_under_its_id(
     assert claim.spec.metric_code == payload()["metric_code"]
 
 
+@pytest.mark.parametrize("started", [False, True])
+async def test_a_job_that_has_never_failed_is_not_retried(
+    started: bool,  # noqa: FBT001  # a case
+    job_id: str,
+    client: httpx.AsyncClient,
+    jobs: MemoryJobStore,
+) -> None:
+    if started:
+        await working.start(jobs, job_id)
+
+    answer = await client.post(f"/jobs/{job_id}/retry")
+
+    assert (answer.status_code, answer.json()["error"]) == (409, "job_state")
+    assert "it has not failed" in answer.json()["detail"]
+
+
 async def test_an_ended_job_is_deleted_with_everything(
     job_id: str, client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
 ) -> None:

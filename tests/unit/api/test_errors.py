@@ -7,6 +7,7 @@ import pytest
 
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
+    MemoryCallLedger,
     MemoryDoorbell,
     MemoryEventStream,
     MemoryJobStore,
@@ -54,6 +55,7 @@ def client_of(error: Exception) -> httpx.AsyncClient:
         registry=Registry(),
         keys=MemoryKeyStore(),
         rates=MemoryRateLimiter(),
+        ledger=MemoryCallLedger(),
         secret_key=SECRET_KEY,
     )
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
@@ -93,6 +95,7 @@ async def test_a_store_that_does_not_answer_is_a_503_that_can_be_retried() -> No
     assert [each.status_code for each in (submitted, read, health)] == [503, 503, 503]
     assert metrics.text.splitlines()[2] == "dspy_service_store_up 0.0"
     assert "jobs_waiting" not in metrics.text
+    assert "lm_calls" not in metrics.text
     assert submitted.json()["error"] == "store_unavailable"
     assert submitted.headers["retry-after"] == "5"
     assert health.json()["store"] == "unavailable"

@@ -158,7 +158,7 @@ async def test_a_changed_archive_ends_the_stream_with_an_error(
 ) -> None:
     await working.archive(jobs, artifacts, ended)
     for path in [path for path in artifacts.files if path.endswith(EVENTS)]:
-        artifacts.files[path] += b" "
+        artifacts.files[path] = b" " + artifacts.files[path]
 
     [error] = await messages(client, f"/jobs/{ended}/events")
 
@@ -185,6 +185,18 @@ async def test_a_cursor_that_is_none_is_refused(
     assert answer.json()["detail"][0]["field"] == field
 
 
+async def test_an_empty_number_is_none(ended: str, client: httpx.AsyncClient) -> None:
+    told = await messages(client, f"/jobs/{ended}/events?after=5", **{"last-event-id": ""})
+
+    assert [message.id for message in told[:-1]] == ["6", "7"]
+
+
+async def test_a_page_behind_the_newest_event_says_where_the_log_ends(ended: str, client: httpx.AsyncClient) -> None:
+    page = (await client.get(f"/jobs/{ended}/events?after=1000")).json()
+
+    assert (page["data"], page["last_id"], page["gap"], page["has_more"]) == ([], 7, None, False)
+
+
 async def test_an_unknown_job_is_an_ordinary_404(client: httpx.AsyncClient) -> None:
     answer = await client.get("/jobs/01890000-0000-7000-8000-000000000000/events", headers=STREAM)
 
@@ -197,6 +209,9 @@ async def test_an_unknown_job_is_an_ordinary_404(client: httpx.AsyncClient) -> N
         ("text/event-stream", True),
         ("application/json, Text/Event-Stream;q=0.5", True),
         ("*/*", False),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream; charset=utf-8; Q = 0.000, application/json", False),
+        ("text/event-stream;q=0.01", True),
         ("application/json", False),
         ("", False),
     ],

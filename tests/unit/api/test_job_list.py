@@ -66,6 +66,17 @@ async def test_filters_are_all_applied(client: httpx.AsyncClient, jobs: MemoryJo
     assert await listed(client, "?status=running&optimizer=gepa") == []
 
 
+@pytest.mark.parametrize("name", ["labeled_few_shot", "dspy.LabeledFewShot", "dspy.teleprompt.LabeledFewShot"])
+async def test_an_optimizer_is_found_by_any_of_its_names(name: str, client: httpx.AsyncClient) -> None:
+    short = await submitted(client, payload(optimizer_name="labeled_few_shot", optimizer_kwargs={}))
+    dotted = await submitted(client, payload(optimizer_name="dspy.LabeledFewShot", optimizer_kwargs={}))
+    await submitted(client, gepa())
+
+    assert await listed(client, f"?optimizer={name}") == [dotted, short]
+    assert await listed(client, "?optimizer=of_an_older_version") == []
+    assert (await client.get(f"/jobs/{dotted}/summary")).json()["optimizer_name"] == "dspy.LabeledFewShot"
+
+
 @pytest.mark.parametrize(
     ("query", "field", "sentence"),
     [

@@ -18,7 +18,7 @@ SUMMARY_FIELDS = {
     *("estimated_seconds_remaining", "module_name", "optimizer_name", "dataset_rows", "split_fractions", "shuffle"),
     *("seed", "optimizer_kwargs", "compile_kwargs", "latest_metrics"),
     *("requested", "priority", "budget", "queued_at", "queue_position", "waiting_reason", "waiting_detail"),
-    *("active_seconds", "losses", "best_score"),
+    *("active_seconds", "losses", "best_score", "webhook_problem"),
 }
 RESULT_FIELDS = {
     *("module_name", "optimizer_name", "metric_name", "split_counts", "baseline_test_metric"),

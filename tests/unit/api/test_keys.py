@@ -51,6 +51,19 @@ async def test_a_token_is_shown_once(client: httpx.AsyncClient, services: Servic
     assert "token" not in listed.text
 
 
+async def test_an_admin_cannot_give_the_sight_of_all_tenants(client: httpx.AsyncClient, services: Services) -> None:
+    admin = await header(services, scopes=[*USER_SCOPES, Scope.ADMIN])
+    operator = await header(services, scopes=[Scope.ADMIN, Scope.METRICS_READ])
+    wanted = {"name": "prometheus", "scopes": ["metrics:read"]}
+
+    refused = await client.post("/keys", json=wanted, headers=admin)
+    given = await client.post("/keys", json=wanted, headers=operator)
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["field"] == "scopes"
+    assert given.json()["scopes"] == ["metrics:read"]
+
+
 async def test_a_key_can_expire(client: httpx.AsyncClient, services: Services) -> None:
     sent = await header(services)
 

@@ -15,7 +15,9 @@ from tests.unit.api.payloads import payload
 TASK = RoleUsage(
     model="openai/small", calls=30, cached_calls=10, prompt_tokens=300, completion_tokens=60, cost_usd=0.25
 )
-PROMPT = RoleUsage(model="openai/small", calls=2, prompt_tokens=50, completion_tokens=20, cost_usd=0.05)
+PROMPT = RoleUsage(
+    model="openai/small", calls=2, estimated_calls=2, prompt_tokens=50, completion_tokens=20, cost_usd=0.05
+)
 REFLECTION = RoleUsage(model="local/large", calls=1, prompt_tokens=5, completion_tokens=5)
 
 
@@ -51,6 +53,8 @@ async def test_a_running_job_shows_the_newest_figures(
     assert usage["roles"]["task"]["cached_calls"] == 10
     assert set(usage["models"]) == {"openai/small"}
     assert usage["models"]["openai/small"]["calls"] == 32
+    assert usage["estimated_calls"] == usage["models"]["openai/small"]["estimated_calls"] == 2
+    assert usage["roles"]["task"]["estimated_calls"] == 0
     assert usage["models"]["openai/small"]["cost_usd"] == pytest.approx(0.3)
 
 

@@ -44,6 +44,7 @@ SUMMARY: Mapping[str, Any] = {
     "active_seconds": 1.5,
     "losses": 0,
     "best_score": None,
+    "webhook_problem": None,
 }
 DETAIL: Mapping[str, Any] = {
     "job_id": "j1",

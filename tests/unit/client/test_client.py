@@ -16,6 +16,7 @@ from dspy_service.client import (
     UnexpectedAnswerError,
     UnknownJobError,
 )
+from dspy_service.client.answers import WebhookSecret
 from tests.unit.client import subjects
 from tests.unit.client.service import DETAIL, SUMMARY, ScriptedService, refusal, running_then
 
@@ -113,6 +114,24 @@ def test_job_ids_are_quoted_in_paths() -> None:
     assert service.requests[0].url.raw_path == b"/jobs/a%2F..%2Fb/logs"
 
 
+def test_a_file_of_an_artifact_comes_byte_by_byte_as_it_is() -> None:
+    data = bytes(range(256))
+    service = ScriptedService({"/jobs/j1/artifact/files/program.pkl": [httpx.Response(200, content=data)]})
+
+    with service.client() as client:
+        assert client.artifact_file("j1", "program.pkl") == data
+
+
+def test_the_secret_of_webhooks_is_read_and_not_shown_by_accident() -> None:
+    service = ScriptedService({"/webhooks/secret": [httpx.Response(200, json={"secret": "whsec_AA=="})]})
+
+    with service.client() as client:
+        secret = client.webhook_secret()
+
+    assert secret == "whsec_AA=="  # noqa: S105 - no secret of anybody
+    assert "whsec" not in repr(WebhookSecret(secret=secret))
+
+
 def test_events_are_collected_page_by_page() -> None:
     def page(*numbers: int, more: bool) -> httpx.Response:
         events = [
@@ -141,6 +160,8 @@ AsyncUse = Callable[[AsyncClient], Any]
         ("/jobs/j1/summary", SUMMARY, lambda c: c.summary("j1")),
         ("/jobs/j1/logs", [], lambda c: c.logs("j1")),
         ("/jobs/j1/usage", USAGE, lambda c: c.usage("j1")),
+        ("/jobs/j1/artifact/files/result.json", {}, lambda c: c.artifact_file("j1", "result.json")),
+        ("/webhooks/secret", {"secret": "whsec_AA=="}, lambda c: c.webhook_secret()),
         ("/jobs", {"data": [SUMMARY], "has_more": False, "last_id": "j1"}, lambda c: c.jobs(status="running")),
         ("/jobs/j1/cancel", SUMMARY, lambda c: c.cancel("j1")),
         ("/jobs/j1/pause", SUMMARY, lambda c: c.pause("j1")),

@@ -10,9 +10,10 @@ _KEY = "ab" * 32
 _ENTRY = JournalEntry(_KEY, "task", "openai/m@http://x", "provider", 11, 4, 0.25, '"response":{"text":"ä\\n"}'.encode())
 
 
+@pytest.mark.parametrize("is_estimated", [True, False])
 @pytest.mark.parametrize("cost_usd", [0.25, 0.0, None])
-def test_an_entry_is_read_as_it_was_written(cost_usd: float | None) -> None:
-    entry = JournalEntry(_KEY, "task", "m", "cache", 11, 4, cost_usd, b'"response":{}')
+def test_an_entry_is_read_as_it_was_written(cost_usd: float | None, *, is_estimated: bool) -> None:
+    entry = JournalEntry(_KEY, "task", "m", "cache", 11, 4, cost_usd, b'"response":{}', is_estimated=is_estimated)
 
     assert JournalEntry.parse(entry.text()) == entry
 
@@ -42,6 +43,7 @@ def test_an_entry_is_two_lines_of_text() -> None:
         _ENTRY.text().replace(_KEY.encode(), b"ab"),
         _ENTRY.text().replace(_KEY.encode(), b"xy" * 32),
         _ENTRY.text().replace(b",11,", b',"11",'),
+        _ENTRY.text().replace(b"false]", b"[]]"),
     ],
 )
 def test_what_is_no_entry_is_refused(text: bytes) -> None:

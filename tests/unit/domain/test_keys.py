@@ -128,4 +128,4 @@ def test_neither_a_view_nor_a_repr_shows_a_secret() -> None:
 
 
 def test_users_may_do_everything_but_make_keys() -> None:
-    assert set(ALL_SCOPES) - set(USER_SCOPES) == {Scope.ADMIN}
+    assert set(ALL_SCOPES) - set(USER_SCOPES) == {Scope.ADMIN, Scope.METRICS_READ}

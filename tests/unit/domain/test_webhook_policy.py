@@ -58,6 +58,22 @@ def test_everything_else_is_refused_with_its_field(url: str) -> None:
     assert caught.value.field == "webhook.url"
 
 
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("https://hooks.example/#part", "must not hold a fragment"),
+        ("https://hooks.example/?q=#part", "must not hold a fragment"),
+        ("https://user:word@hooks.example/?q=1", "must not hold a user name or password"),
+        ("https://hooks.example/?a b", "must hold a plain query: printable ASCII characters without spaces"),
+    ],
+)
+def test_what_is_wrong_is_said_exactly(url: str, sentence: str) -> None:
+    with pytest.raises(UnsupportedRequestError) as caught:
+        STRICT.check(Webhook(url=url))
+
+    assert str(caught.value) == f"webhook.url: {sentence}"
+
+
 def test_an_operator_can_name_an_origin() -> None:
     NAMED.check(Webhook(url="http://10.0.0.7:9000/jobs?a=1"))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from dspy.lm15 import Request, Response, ServerError
 
 from dspy_service.domain.budget import Budget, ModelBudget, RoleBudgets
@@ -109,11 +110,28 @@ async def test_calls_that_a_compile_leaves_behind_do_not_spend_what_is_kept_for_
     for number in range(2, 10):
         door.ask(lm_frame(number, f"compile {number}"), answers)
     door.begin("final")
-    door.ask(lm_frame(10, "final"), answers)
-    await answers.wait(10)
+    door.ask(lm_frame(10, "final", phase="final"), answers)
+    door.ask(lm_frame(11, "compile 11", phase="compile"), answers)
+    await answers.wait(11)
 
+    assert answers.kind(11) == "budget_exhausted"
     assert [answers.frames[number].get("error") is None for number in (2, 3, 4, 10)] == [True, True, False, True]
     assert len(engine.requests) == 4
+
+
+@pytest.mark.parametrize("claimed", ["final", "", None, 7, ["compile"], {}, "baseline"])
+async def test_a_runner_that_lies_about_the_phase_gets_at_nothing_that_is_kept(claimed: object) -> None:
+    engine, answers = ScriptedEngine(_answer), Answers()
+    door = broker(engine, budget=Budget(max_lm_calls=2))
+    door.begin("baseline")
+    door.ask(lm_frame(1, "baseline"), answers)
+    await answers.wait(1)
+
+    door.begin("compile")
+    door.ask(lm_frame(2, "compile", phase=claimed), answers)
+    await answers.wait(2)
+
+    assert answers.kind(2) == "budget_exhausted"
 
 
 async def test_a_baseline_that_is_replayed_is_kept_for_too() -> None:

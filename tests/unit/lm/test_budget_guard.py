@@ -153,6 +153,27 @@ def test_the_final_evaluation_is_kept_for_until_it_begins(budget: Budget, compil
     assert "kept for the final evaluation" in spender.guard.spent
 
 
+@pytest.mark.parametrize(
+    ("limit", "spent", "sentence"),
+    [
+        (50, 40, "The budget's max_tokens of 50 is spent; 10 of it is kept for the final evaluation."),
+        (50, 110, "The budget's max_tokens of 50 is spent."),
+        (500, 260, "The budget's max_tokens of 500 is spent; 240 of it is kept for the final evaluation."),
+    ],
+)
+def test_no_more_is_said_to_be_kept_than_there_is(limit: int, spent: int, sentence: str) -> None:
+    spender = Spender(Budget(max_tokens=limit))
+    spender.guard.begin("baseline")
+    answers = [entry(number) for number in range(spent // 5)]
+    for answer in answers:
+        spender.meter.enter(answer)
+        spender.guard.note_use(answer)
+
+    spender.spend()
+
+    assert spender.guard.spent == sentence
+
+
 def test_a_baseline_that_could_not_be_repeated_is_stopped_half_way() -> None:
     spender = Spender(Budget(max_lm_calls=100))
     spender.guard.begin("baseline")

@@ -1,9 +1,10 @@
 """How the door of an attempt is opened."""
 
+from dataclasses import replace
 from typing import Any, Never
 
 import pytest
-from dspy.lm15 import Request, Response
+from dspy.lm15 import Request, Response, Usage
 
 from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.adapters.memory.cache import MemoryResponseCache
@@ -38,6 +39,30 @@ async def test_the_demo_model_answers_through_a_door_and_costs_nothing() -> None
     assert answers.text(1)
     assert (door.usage().cost_usd, door.usage().unpriced_models) == (0.0, [])
     assert door.roles()["task"]["capabilities"]["function_calling"] is False
+
+
+async def test_the_next_attempt_counts_the_same_where_the_provider_told_no_tokens() -> None:
+    jobs, claim = await claimed()
+
+    async def silent(_request: Request) -> Response:
+        return replace(response("ok"), usage=Usage())
+
+    answers, doors = Answers(), _doors(ScriptedRegistry(silent))
+    first = await doors.open(claim, tail=jobs)
+    first.ask(lm_frame(1), answers)
+    await answers.wait(1)
+    counted = first.usage()
+    await first.aclose()
+    await jobs.release(JOB_ID, fence=claim.fence)
+    claim = await jobs.claim(JOB_ID, owner="w2", lease_seconds=60, sandbox_level="L1")
+
+    second = await doors.open(claim, tail=jobs)
+    replayed = second.usage()
+    await second.aclose()
+
+    assert (replayed.total_tokens, replayed.cost_usd) == (counted.total_tokens, counted.cost_usd)
+    assert replayed.estimated_calls == counted.estimated_calls == 1
+    assert counted.total_tokens > 0
 
 
 async def test_a_door_keeps_its_answers_for_the_next_attempt() -> None:

@@ -10,6 +10,7 @@ from dspy_service.domain.artifact_paths import journal_segment
 from dspy_service.domain.job import Claim
 from dspy_service.domain.journal_entry import JournalEntry
 from dspy_service.domain.journal_segment import SegmentHead, encode_segment
+from dspy_service.domain.journal_totals import JournalTotals, is_totals
 from tests.support.claims import JOB_ID, claimed
 from tests.support.journals import KEY, Fault, FaultyArtifacts, FaultyTail, all_has_run, eventually, open_journal
 from tests.support.lm_calls import entry
@@ -117,7 +118,7 @@ async def test_no_segment_of_the_same_fence_is_replaced() -> None:
     assert sorted(artifacts.files) == [head.path, journal_segment(JOB_ID, claim.fence, 5)]
 
 
-async def test_a_full_journal_keeps_what_it_has_and_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_full_journal_keeps_what_it_has_and_the_cost_of_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     jobs, claim = await claimed()
     journal = await open_journal(claim, jobs, FaultyArtifacts(), max_bytes=1000)
 
@@ -126,9 +127,61 @@ async def test_a_full_journal_keeps_what_it_has_and_nothing_more(caplog: pytest.
 
     assert kept == [entry(number) for number in range(10)]
     assert found == [0, 1]
-    assert len((await jobs.answers(JOB_ID))[1]) == 2
+    assert [is_totals(text.encode()) for text in (await jobs.answers(JOB_ID))[1]] == [False] * 2 + [True] * 8
     assert caplog.text.count("is full") == 1
     await journal.aclose()
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["in segments", "in the tail"])
+async def test_the_next_attempt_is_told_what_answers_cost_that_were_not_kept(is_stored: bool) -> None:  # noqa: FBT001  # a case
+    (jobs, claim), artifacts = await claimed(), FaultyArtifacts()
+    artifacts.faults.is_dead = not is_stored
+    journal = await open_journal(claim, jobs, artifacts, max_bytes=0, close_seconds=2.0 if is_stored else 0.0)
+    for number, cost_usd in enumerate([0.5, 0.25, None, 0.5]):
+        await journal.keep(entry(number, cost_usd=cost_usd))
+    await journal.keep(entry(4, role="prompt"))
+    await journal.keep(entry(5, origin="refusal"))
+    await journal.aclose()
+    artifacts.faults.is_dead = False
+    told: list[JournalTotals] = []
+
+    following = await _next_attempt(jobs, claim)
+    journal = await open_journal(following, jobs, artifacts, on_totals=told.append)
+    await journal.aclose()
+
+    assert sorted(told, key=lambda totals: totals.role) == [
+        JournalTotals(1, "prompt", "model", 1, 3, 2, 0.5),
+        JournalTotals(1, "task", "model", 4, 12, 8, 1.25, 1),
+    ]
+    assert (await jobs.answers(JOB_ID))[1] == []
+
+
+async def test_costs_of_several_attempts_are_added_up_and_none_counts_twice() -> None:
+    (jobs, claim), artifacts = await claimed(), FaultyArtifacts()
+    told: list[JournalTotals] = []
+
+    for count in (3, 2, 0, 1):
+        told.clear()
+        journal = await open_journal(claim, jobs, artifacts, max_bytes=0, on_totals=told.append)
+        for number in range(count):
+            await journal.keep(entry(number))
+        await journal.aclose()
+        claim = await _next_attempt(jobs, claim)
+    told.clear()
+    journal = await open_journal(claim, jobs, artifacts, max_bytes=0, on_totals=told.append)
+    await journal.aclose()
+
+    assert {totals.fence: totals.calls for totals in told} == {1: 3, 2: 2, 4: 1}
+
+
+async def test_a_long_job_with_a_full_journal_stores_little() -> None:
+    (jobs, claim), artifacts = await claimed(), FaultyArtifacts()
+    journal = await open_journal(claim, jobs, artifacts, max_bytes=0)
+
+    await asyncio.gather(*(journal.keep(entry(number)) for number in range(2000)))
+    await journal.aclose()
+
+    assert sum(len(data) for data in artifacts.files.values()) < 1000 * len(artifacts.files) < 5000
 
 
 async def test_what_earlier_attempts_kept_fills_the_journal_too() -> None:
@@ -214,6 +267,7 @@ async def test_an_answer_that_cannot_be_read_back_is_asked_for_again(caplog: pyt
     assert journal.find(entry(1).key) is None
     assert await journal.keep(entry(1)) == entry(1)
     assert "cannot be read back" in caplog.text
+    assert JournalTotals.parse((await jobs.answers(JOB_ID))[1][1].encode()).calls == 1, "it was paid for twice"
     await journal.aclose()
 
 

@@ -8,12 +8,13 @@ import pytest
 from dspy.lm15 import InvalidRequestError, Request, Response
 
 from dspy_service.adapters.memory.jobs import MemoryJobStore
+from dspy_service.domain.budget import Budget
 from dspy_service.domain.job import Claim
 from dspy_service.domain.result import Usage
 from tests.support.asking import DISTINCT, THREADS, Program
 from tests.support.claims import JOB_ID, claimed
 from tests.support.journals import KEY, Fault, FaultyArtifacts, FaultyTail, eventually
-from tests.support.lm_calls import ScriptedRegistry, response
+from tests.support.lm_calls import ScriptedRegistry, response, spec
 from workers.lm.broker import Broker
 from workers.lm.doors import BrokerDoors
 
@@ -26,8 +27,10 @@ class World:
     claim: Claim
     seed: int
     artifacts: FaultyArtifacts = field(default_factory=FaultyArtifacts)
+    journal_bytes: int = 1 << 30
     paid: list[str] = field(default_factory=list)
     """The text of every request that the provider got."""
+    refused: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)  # noqa: S311  # a test's dice
@@ -39,11 +42,12 @@ class World:
         for _ in range(self.random.randrange(6)):
             await asyncio.sleep(0)
         if len(self.paid) % 10 == 0:
+            self.refused += 1
             raise InvalidRequestError("the tenth one is always too long")
         return response(f"answer {len(self.paid)}")
 
     async def open(self) -> Broker:
-        doors = BrokerDoors(self.registry, artifacts=self.artifacts, secret_key=KEY)
+        doors = BrokerDoors(self.registry, artifacts=self.artifacts, secret_key=KEY, journal_bytes=self.journal_bytes)
         return await doors.open(self.claim, tail=self.tail)
 
     async def kill(self, door: Broker) -> None:
@@ -111,6 +115,33 @@ async def test_a_worker_that_is_killed_again_and_again_gets_there() -> None:
 
     assert len(told) == len(set(world.paid))
     assert len(world.paid) - len(set(world.paid)) <= in_flight
+
+
+@pytest.mark.parametrize("journal_bytes", [0, 10_000, 1 << 30])
+@pytest.mark.parametrize(
+    ("budget", "most"),
+    [(Budget(max_lm_calls=200), 200), (Budget(max_tokens=1000), 200), (Budget(max_usd=100), 200)],
+    ids=["calls", "tokens", "money"],
+)
+async def test_a_budget_holds_over_all_kills_however_little_the_journal_keeps(
+    journal_bytes: int, budget: Budget, most: int
+) -> None:
+    jobs, claim = await claimed(spec(budget=budget))
+    world = World(jobs, claim, seed=5, journal_bytes=journal_bytes)
+    in_flight = 0
+
+    for _ in range(4):
+        _, flying = await _killed_run(world, 30)
+        in_flight += flying
+    door = await world.open()
+    await Program(door).run()
+    await door.aclose()
+    usage = door.usage()
+
+    assert most <= usage.total_calls <= most + THREADS
+    assert usage.total_calls <= len(world.paid) - world.refused <= usage.total_calls + in_flight
+    assert usage.total_tokens == 5 * usage.total_calls
+    assert usage.cost_usd == usage.total_calls / 2
 
 
 async def test_a_runner_that_is_killed_alone_costs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dspy_service.domain.journal_totals import JournalTotals
 from tests.support.lm_calls import entry
 from workers.lm.meter import Meter
 
@@ -54,6 +55,20 @@ def test_a_model_without_a_price_is_named_and_the_sum_is_unknown() -> None:
     assert (known.cost_usd, known.unpriced_models) == (0.5, [])
     assert (usage.cost_usd, usage.unpriced_models) == (None, ["model"])
     assert (usage.roles["task"].cost_usd, usage.roles["prompt"].cost_usd) == (0.5, None)
+
+
+def test_calls_whose_tokens_are_a_guess_are_counted_apart_whoever_found_them() -> None:
+    meter = _meter()
+
+    meter.enter(entry(1))
+    meter.enter(entry(2, is_estimated=True))
+    meter.enter(entry(3, role="prompt", is_estimated=True))
+    meter.enter_totals(JournalTotals(1, "prompt", "openai/p", 4, 40, 5, 0.25, 0, 3))
+    usage = meter.usage()
+
+    assert (usage.total_calls, usage.total_tokens, usage.estimated_calls) == (7, 60, 5)
+    assert (usage.roles["task"].estimated_calls, usage.roles["prompt"].estimated_calls) == (1, 4)
+    assert usage.cost_usd == 1.75
 
 
 def test_roles_that_nobody_asked_are_left_out() -> None:

@@ -81,6 +81,25 @@ async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_asks() -> None
     assert clock.slept == [7, 3]
 
 
+async def test_rate_limits_and_what_is_waited_for_them_are_counted_and_other_failures_are_not() -> None:
+    clock = Clock()
+    metered = _metered(_failing(RateLimitError("slow down", retry_after=7), ServerError("a")), clock)
+
+    await metered.complete(_REQUEST)
+
+    assert (metered.rate_limits, metered.waited_seconds) == (1, 7.0)
+
+
+async def test_a_call_that_waits_because_another_was_refused_is_counted_too() -> None:
+    clock = Clock()
+    metered = _metered(_failing(RateLimitError("slow down", retry_after=7)), clock, max_in_flight=1)
+
+    await asyncio.gather(metered.complete(_REQUEST), metered.complete(_REQUEST))
+
+    assert metered.rate_limits == 1
+    assert metered.waited_seconds > 7.0
+
+
 async def test_server_errors_are_tried_again_with_longer_waits() -> None:
     clock = Clock()
 
@@ -216,21 +235,31 @@ async def test_a_refusal_is_told_to_all_workers_and_another_failure_to_none() ->
     assert [refusal.retry_after_seconds for refusal in throttle.refusals] == [3]
 
 
-async def test_a_call_that_has_its_turn_does_not_begin_while_the_job_is_held() -> None:
-    throttle, gate, engine = ScriptedThrottle(), Gate(), _failing()
-    gate.hold()
-    metered = _metered(engine, Clock(), line=_line(throttle, ProviderLimits(max_in_flight=1)), gate=gate)
-    call = asyncio.create_task(metered.complete(_REQUEST))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    begun_while_held = len(engine.requests)
+async def test_with_a_line_it_is_the_line_that_says_when_a_refused_call_goes_again() -> None:
+    throttle, clock = ScriptedThrottle(), Clock()
+    line = _line(throttle)
+    metered = _metered(_failing(RateLimitError("slow down", retry_after=50), RateLimitError("again")), clock, line=line)
 
-    gate.go_on()
-    await call
+    await metered.complete(_REQUEST)
     await metered.aclose()
 
-    assert len(throttle.wishes) == 1
-    assert (begun_while_held, len(engine.requests)) == (0, 1)
+    assert clock.slept == []
+    assert len(throttle.wishes) == 2
+    assert line.standstill.wait is None
+
+
+async def test_calls_that_wait_in_line_have_one_patience_together() -> None:
+    throttle, clock = ScriptedThrottle(), Clock()
+    line = ProviderLine("p", ProviderLimits(), throttle=throttle, tenant="acme", job_id="j1", monotonic=clock.monotonic)
+    for _ in range(181):
+        line.standstill.note_refusal()
+        clock.now += 10
+    metered = _metered(_failing(RateLimitError("slow down")), clock, line=line)
+
+    with pytest.raises(ModelCallError, match="slow down"):
+        await metered.complete(_REQUEST)
+
+    await metered.aclose()
 
 
 async def test_a_call_that_waits_for_its_turn_is_cancelled_at_once() -> None:

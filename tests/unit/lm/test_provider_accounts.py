@@ -4,7 +4,8 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryCallThrottle
 from dspy_service.domain.spec import ModelSettings
-from dspy_service.domain.throttle import ProviderLimits
+from dspy_service.domain.throttle import CallGrant, CallWish, ProviderLimits
+from tests.support.throttles import settled
 from workers.lm.environment import read_provider_environment
 from workers.lm.models_file import ModelsFile
 from workers.lm.provider_lines import ProviderLines
@@ -64,6 +65,50 @@ async def test_the_operators_limits_are_found_by_prefix_or_origin() -> None:
 
     assert found == [3, 5, 7]
     assert target_of("xai/grok-4", models=LIMITS).provider_limits.is_empty
+
+
+class Named(MemoryCallThrottle):
+    """Remembers whose calls it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.providers: list[str] = []
+
+    async def pressure(self, provider: str) -> bool:
+        self.providers.append(provider)
+        return await super().pressure(provider)
+
+    async def take(self, provider: str, wish: CallWish, *, limits: ProviderLimits) -> CallGrant:
+        self.providers.append(provider)
+        return await super().take(provider, wish, limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("place", "counted"),
+    [
+        ({"name": "openai/x", "base_url": "http://127.0.0.1:8/v1"}, 2),
+        ({"name": "openai/x", "base_url": "http://127.0.0.1:9/v1"}, 1),  # the operator names it: it is his own
+        ({"name": "openai/x"}, 1),
+    ],
+)
+async def test_a_clients_own_endpoint_holds_up_no_other_tenant(place: dict[str, str], counted: int) -> None:
+    throttle = Named()
+
+    for tenant in ("acme", "other"):
+        line = ProviderLines(throttle, tenant=tenant, job_id=tenant).of(target_of(**place, models=LIMITS))
+        assert line is not None
+        await line.enter()
+        await settled()
+        await line.aclose()
+
+    assert len(throttle.providers) == 2
+    assert len(set(throttle.providers)) == counted
+
+
+async def test_the_owner_of_a_job_knows_a_provider_by_its_prefix_or_origin() -> None:
+    shown = [target_of("openai/gpt-4o").place, target_of("a/b", base_url="http://127.0.0.1:9/v1").place]
+
+    assert shown == ["openai", "http://127.0.0.1:9"]
 
 
 async def test_the_demo_model_is_counted_only_where_it_is_limited() -> None:

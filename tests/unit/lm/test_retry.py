@@ -42,6 +42,12 @@ def test_it_begins_no_wait_that_would_end_too_late(retry_after: float | None, el
     assert _POLICY.delay_seconds(error, attempt=1, elapsed_seconds=elapsed, jitter=1.0) is None
 
 
+def test_a_provider_that_asks_for_a_day_is_tried_again_after_a_minute() -> None:
+    asked = _error(ModelErrorKind.RATE_LIMIT, retry_after_seconds=86_400.0)
+
+    assert _POLICY.delay_seconds(asked, attempt=1, elapsed_seconds=0, jitter=0.0) == 60
+
+
 def test_a_rate_limit_is_borne_longer_than_any_number_of_attempts() -> None:
     refused = _error(ModelErrorKind.RATE_LIMIT)
 
@@ -50,7 +56,7 @@ def test_a_rate_limit_is_borne_longer_than_any_number_of_attempts() -> None:
     assert delay == 8
 
 
-@pytest.mark.parametrize(("retry_after", "elapsed"), [(1_801.0, 0.0), (60.0, 1_760.0), (None, 1_799.5)])
+@pytest.mark.parametrize(("retry_after", "elapsed"), [(100_000.0, 1_760.0), (60.0, 1_760.0), (None, 1_799.5)])
 def test_a_rate_limit_is_not_borne_for_ever(retry_after: float | None, elapsed: float) -> None:
     refused = _error(ModelErrorKind.RATE_LIMIT, retry_after)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.claims import JOB_ID, claimed, take_over
 from tests.support.journals import Fault, FaultyTail, all_has_run, eventually
-from workers.lm.tail_writer import NewAnswer, TailWriter
+from workers.lm.tail_writer import NewText, TailWriter
 
 
 class Heard:
@@ -14,7 +14,7 @@ class Heard:
         self.kept: list[tuple[list[str], int]] = []
         self.losses = 0
 
-    def on_kept(self, answers: list[NewAnswer], end: int) -> None:
+    def on_kept(self, answers: list[NewText], end: int) -> None:
         self.kept.append(([answer.text.decode() for answer in answers], end))
 
     def on_lost(self) -> None:
@@ -28,8 +28,8 @@ async def _writer() -> tuple[TailWriter, FaultyTail, Heard]:
     return writer, tail, heard
 
 
-def _answer(number: int, size: int = 1) -> NewAnswer:
-    return NewAnswer(f"{number:064x}", f"{number}".encode() * size)
+def _answer(number: int, size: int = 1) -> NewText:
+    return NewText(f"{number}".encode() * size, key=f"{number:064x}")
 
 
 async def test_an_answer_stands_in_the_tail_before_anybody_hears_of_it() -> None:

@@ -4,13 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.adapters.memory.jobs import MemoryJobStore
 from dspy_service.domain.budget import Budget
 from dspy_service.domain.events import Event, EventType, NewEvent
 from dspy_service.domain.job import Claim
+from dspy_service.usecases.control_job import retry
 from tests.support.claims import JOB_ID, new_job
 from tests.support.lm_calls import spec
+from tests.support.signed import SECRET_KEY
+from tests.support.working import fail
 from workers.supervisor.earlier_attempts import time_budget
+from workers.supervisor.time_budget import TimeBudget
 
 
 class Jobs(MemoryJobStore):
@@ -44,7 +49,7 @@ async def _attempt(jobs: Jobs, *, baseline_seconds: float | None, logs: int = 0)
         progress = NewEvent(type=EventType.PROGRESS, data={"event": name, "metrics": {}})
         await jobs.append(JOB_ID, fence=claim.fence, events=[progress, *[log] * logs])
         jobs.pass_by(baseline_seconds or 0)
-    await jobs.release(JOB_ID, fence=claim.fence)
+    await jobs.release(JOB_ID, fence=claim.fence, active_seconds=claim.job.active_seconds + 2 * (baseline_seconds or 0))
 
 
 async def _submitted(budget: Budget | None) -> Jobs:
@@ -53,8 +58,25 @@ async def _submitted(budget: Budget | None) -> Jobs:
     return jobs
 
 
+async def _budget(jobs: Jobs, artifacts: MemoryArtifactStore | None = None) -> TimeBudget:
+    files = artifacts or MemoryArtifactStore()
+    return await time_budget(await _claim(jobs), jobs=jobs, artifacts=files, secret_key=SECRET_KEY, job_seconds=1000)
+
+
 async def _reserve(jobs: Jobs) -> float:
-    return (await time_budget(await _claim(jobs), jobs, job_seconds=1))._reserve_seconds
+    return (await _budget(jobs))._reserve_seconds
+
+
+async def _failed_and_retried(jobs: Jobs, artifacts: MemoryArtifactStore, *, baseline_seconds: float) -> None:
+    """Play an attempt that fails, and open the job again once its events are archived."""
+    claim = await _claim(jobs)
+    for name in ("dataset_splits_ready", "baseline_evaluated"):
+        progress = NewEvent(type=EventType.PROGRESS, data={"event": name, "metrics": {}})
+        await jobs.append(JOB_ID, fence=claim.fence, events=[progress])
+        jobs.pass_by(baseline_seconds)
+    await jobs.renew(JOB_ID, fence=claim.fence, lease_seconds=60, active_seconds=2 * baseline_seconds)
+    await fail(jobs, JOB_ID, claim.fence)
+    await retry(JOB_ID, tenant="local", jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY)
 
 
 async def test_the_first_baseline_that_was_measured_tells_the_reserve() -> None:
@@ -94,3 +116,44 @@ async def test_a_first_attempt_has_nothing_to_read() -> None:
     jobs = await _submitted(Budget(max_seconds=100))
 
     assert (await _reserve(jobs), jobs.reads) == (0, 0)
+
+
+async def test_the_baseline_of_an_attempt_before_a_retry_is_found_in_the_archive() -> None:
+    jobs, artifacts = await _submitted(Budget(max_seconds=100)), MemoryArtifactStore()
+    await _failed_and_retried(jobs, artifacts, baseline_seconds=30)
+    await _attempt(jobs, baseline_seconds=1)
+
+    budget = await _budget(jobs, artifacts)
+
+    assert (await jobs.get(JOB_ID)).archived_seq > 0
+    assert budget._reserve_seconds == 30
+
+
+async def test_an_archive_that_is_gone_reserves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    jobs, artifacts = await _submitted(Budget(max_seconds=100)), MemoryArtifactStore()
+    await _failed_and_retried(jobs, artifacts, baseline_seconds=30)
+    artifacts.files.clear()
+
+    budget = await _budget(jobs, artifacts)
+
+    assert budget._reserve_seconds == 0
+    assert "is not known any more" in caplog.text
+
+
+async def test_a_retry_has_all_its_time_again_and_what_it_has_used_counts() -> None:
+    jobs, artifacts = await _submitted(Budget(max_seconds=100)), MemoryArtifactStore()
+    await _failed_and_retried(jobs, artifacts, baseline_seconds=50)
+    anew = (await jobs.get(JOB_ID)).active_seconds
+    await _attempt(jobs, baseline_seconds=7)
+
+    budget = await _budget(jobs, artifacts)
+
+    assert anew == 100
+    assert budget._spent_seconds == 14
+
+
+async def test_a_hand_back_does_not_give_time_back() -> None:
+    jobs = await _submitted(Budget(max_seconds=100))
+    await _attempt(jobs, baseline_seconds=7)
+
+    assert (await _budget(jobs))._spent_seconds == 14

@@ -10,7 +10,6 @@ from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.events import EventType, NewEvent
 from dspy_service.domain.job import JobStatus
 from tests.support.claims import JOB_ID, claimed, new_job, take_over, told
-from workers.supervisor import feed as feed_module
 from workers.supervisor.feed import MAX_BACKLOG_EVENTS, MAX_BATCH_EVENTS, MAX_METRICS, EventFeed
 
 
@@ -118,7 +117,7 @@ async def test_a_stale_worker_writes_nothing() -> None:
     assert all(data.get("message") != "late" for data in await told(jobs))
 
 
-async def test_a_short_absence_of_the_store_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_absence_of_the_store_loses_nothing() -> None:
     class Absent(MemoryJobStore):
         failures = 2
 
@@ -128,7 +127,6 @@ async def test_a_short_absence_of_the_store_loses_nothing(monkeypatch: pytest.Mo
                 raise StoreUnavailableError("job store")
             return await super().append(job_id, **fields)
 
-    monkeypatch.setattr(feed_module, "_RETRY_SECONDS", 0.001)
     jobs = Absent()
     await jobs.create(new_job())
     claim = await jobs.claim(JOB_ID, owner="w", lease_seconds=60, sandbox_level="L1")
@@ -165,7 +163,7 @@ async def test_a_closed_feed_writes_what_is_left_and_ends() -> None:
     assert (await told(jobs, EventType.LOG))[0]["message"] == "last"
 
 
-async def test_a_write_whose_answer_was_lost_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_whose_answer_was_lost_is_not_written_twice() -> None:
     class Deaf(MemoryJobStore):
         answers_lost = 1
 
@@ -176,7 +174,6 @@ async def test_a_write_whose_answer_was_lost_is_not_written_twice(monkeypatch: p
                 raise StoreUnavailableError("job store")
             return last_seq
 
-    monkeypatch.setattr(feed_module, "_RETRY_SECONDS", 0.001)
     jobs = Deaf()
     await jobs.create(new_job())
     claim = await jobs.claim(JOB_ID, owner="w", lease_seconds=60, sandbox_level="L1")

@@ -123,6 +123,26 @@ async def test_a_gentle_stop_has_an_end_when_calls_in_flight_have_none(limit: st
     assert asyncio.get_running_loop().time() - started < 2
 
 
+@pytest.mark.parametrize("limit", ["pause_seconds", "hand_back_seconds"])
+async def test_neither_the_way_to_running_nor_a_gentle_stop_is_running_time(limit: str) -> None:
+    reins = Reins()
+    halt = halting(reins, Halt.PAUSE if limit == "pause_seconds" else Halt.HAND_BACK)
+
+    def runner(peer: Peer) -> None:
+        peer.receive_job()
+        peer.killed.wait(timeout=0.2)
+        peer.send(RUNNING)
+        ask(peer)
+        halt()
+        sleep_until_killed(peer)
+
+    started = asyncio.get_running_loop().time()
+    await run_attempt(runner, reins=reins, door=ScriptedDoor(is_busy=True), **{limit: 0.5})
+    ended = asyncio.get_running_loop().time()
+
+    assert 0 < reins.running_seconds <= ended - started - 0.2 - 0.5
+
+
 async def test_a_worker_that_goes_away_shortens_a_pause() -> None:
     reins, door = Reins(), ScriptedDoor(is_busy=True)
     pause, hand_back = halting(reins, Halt.PAUSE), halting(reins, Halt.HAND_BACK)

@@ -6,6 +6,7 @@ from typing import Never
 
 import pytest
 
+from dspy_service.adapters.memory import MemoryArtifactStore
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import LeaseLostError, ModelCallError
 from dspy_service.domain.events import EventType
@@ -14,6 +15,7 @@ from dspy_service.domain.supervision import Reins
 from tests.support.claims import JOB_ID, claimed, take_over, told
 from tests.support.lm_calls import lm_frame, rows, spec
 from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
+from tests.support.signed import SECRET_KEY
 from tests.support.supervised import Doors, Kept, log_frame, run_attempt, scripted_supervisor
 from workers.supervisor import JobSupervisor, Standby
 
@@ -118,7 +120,14 @@ async def test_a_model_without_a_key_fails_the_job_before_any_runner_is_used() -
 
     jobs, claim = await claimed()
     standby = Standby(lambda: pytest.fail("no runner is needed"))
-    supervisor = JobSupervisor(standby=standby, level="L1", doors=NoKey(), catalogue=Registry())
+    supervisor = JobSupervisor(
+        standby=standby,
+        level="L1",
+        doors=NoKey(),
+        catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
+    )
 
     report = await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept())
 
@@ -179,7 +188,14 @@ async def test_a_machine_that_cannot_start_the_next_runner_keeps_this_jobs_repor
         return remaining.pop()
 
     standby = Standby(start)
-    supervisor = JobSupervisor(standby=standby, level="L1", doors=Doors(), catalogue=Registry())
+    supervisor = JobSupervisor(
+        standby=standby,
+        level="L1",
+        doors=Doors(),
+        catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
+    )
 
     report = await supervisor.run(claim, [], jobs=jobs, reins=Reins(), keep_best=Kept())
 

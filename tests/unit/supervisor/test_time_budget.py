@@ -15,6 +15,7 @@ class Hand:
     def __init__(self, **bounds: float) -> None:
         self.clock = SimpleNamespace(seconds=0.0)
         self.budget = TimeBudget(self.clock, **{"job_seconds": 1000.0, **bounds})
+        self.budget.begin_running()
         self.stopped: list[str] = []
 
     def _stop(self, phase: str) -> None:
@@ -77,6 +78,25 @@ def test_the_time_of_earlier_attempts_counts() -> None:
     hand = Hand(max_seconds=100.0, spent_seconds=95.0)
 
     assert [hand.at(4.9), hand.at(5)] == [None, "budget_exhausted"]
+
+
+def test_what_comes_before_running_counts_for_the_operator_alone() -> None:
+    clock = SimpleNamespace(seconds=0.0)
+    budget = TimeBudget(clock, job_seconds=200.0, max_seconds=100.0)
+    told: list[str] = []
+
+    clock.seconds = 150.0
+    before = budget.look(told.append), budget.running_seconds
+    budget.begin_running()
+    clock.seconds = 199.9
+    running = budget.look(told.append), budget.running_seconds
+    clock.seconds = 200.0
+    ending = budget.look(told.append)
+
+    assert before == (None, 0.0)
+    assert running == (None, pytest.approx(49.9))
+    assert ending is not None
+    assert ending.reason == "time_limit"
 
 
 def test_the_final_evaluation_may_use_the_reserve() -> None:
@@ -185,3 +205,17 @@ async def test_a_clock_counts_only_while_it_goes() -> None:
 
     assert before == 0.0
     assert clock.seconds == counted >= 0.01
+
+
+async def test_a_clock_that_is_over_never_goes_again() -> None:
+    clock = RunningClock()
+    clock.go_on()
+    while clock.seconds == 0.0:  # noqa: ASYNC110  # it is time that the test waits for
+        await asyncio.sleep(0.001)
+
+    clock.end()
+    counted = clock.seconds
+    clock.go_on()
+    await asyncio.sleep(0.002)
+
+    assert clock.seconds == counted > 0

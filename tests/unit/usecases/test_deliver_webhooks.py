@@ -120,6 +120,7 @@ async def test_after_ten_tries_it_is_given_up_with_a_warning(
         f"Gave up telling hooks.example that job {job.job_id} has ended, after 10 tries: it answered 500"
     ]
     assert "word" not in caplog.text
+    assert (await jobs.get(job.job_id)).webhook_problem == "Given up after 10 tries: it answered 500"
 
 
 async def test_a_receiver_that_is_gone_is_not_asked_again(
@@ -148,6 +149,8 @@ async def test_an_address_that_may_not_be_called_is_a_failed_try(jobs: MemoryJob
 
     [again] = await jobs.due_deliveries(lease_seconds=30)
     assert (again.job_id, again.tries) == (job.job_id, 1)
+    problem = (await jobs.get(job.job_id)).webhook_problem
+    assert problem == "Not told yet, try 1 of 10: The host stands for a private address."
 
 
 async def test_a_settled_job_is_told_all_the_same(jobs: MemoryJobStore) -> None:
@@ -215,10 +218,10 @@ async def test_a_reply_that_cannot_be_noted_leads_to_the_same_message_again(cloc
     class Deaf(MemoryJobStore):
         is_deaf = True
 
-        async def delivered(self, delivery_id: str) -> None:
+        async def delivered(self, delivery_id: str, *, problem: str | None = None) -> None:
             if self.is_deaf:
                 raise StoreUnavailableError("job store")
-            await super().delivered(delivery_id)
+            await super().delivered(delivery_id, problem=problem)
 
     jobs, sender = Deaf(clock), answering(TAKEN)
     await an_ended_job(jobs)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,9 @@ async def test_a_finished_job_stands_where_readers_look() -> None:
     assert (job.result_path, job.result_fence) == (f"{JOB_ID}/1", 1)
     assert (job.has_artifact, job.sandbox_level) == (True, "L1")
     assert job.archived_seq == job.last_seq
-    names = ["events.jsonl", "events.manifest.json", "manifest.json", "metadata.json", "program.json", "program.pkl"]
-    files = [f"{folder}/{name}" for folder in (f"{JOB_ID}/1", JOB_ID) for name in [*names, "result.json", "spec.json"]]
+    names = ["events.index.json", "events.jsonl", "events.manifest.json", "manifest.json", "metadata.json"]
+    names += ["program.json", "program.pkl", "result.json", "spec.json"]
+    files = [f"{folder}/{name}" for folder in (f"{JOB_ID}/1", JOB_ID) for name in names]
     assert await artifacts.list(JOB_ID) == sorted(files)
     assert await artifacts.get(f"{JOB_ID}/program.pkl") == b"pickle"
     assert await artifacts.get(f"{JOB_ID}/1/result.json") == await artifacts.get(f"{JOB_ID}/result.json")
@@ -105,7 +107,7 @@ async def test_a_failed_job_publishes_no_program() -> None:
 
     _, artifacts = await execute_job(ScriptedSupervisor(report))
 
-    names = ["events.jsonl", "events.manifest.json", "manifest.json", "result.json", "spec.json"]
+    names = ["events.index.json", "events.jsonl", "events.manifest.json", "manifest.json", "result.json", "spec.json"]
     assert await artifacts.list(f"{JOB_ID}/1") == [f"{JOB_ID}/1/{name}" for name in names]
 
 
@@ -134,20 +136,38 @@ async def test_a_wish_to_cancel_reaches_the_supervisor_by_heartbeat() -> None:
     assert (await jobs.get(JOB_ID)).status is JobStatus.CANCELLED
 
 
+@pytest.mark.parametrize("outcome", [SUCCESS, Interrupted(Halt.HAND_BACK)], ids=["ended", "given back"])
+async def test_the_record_knows_the_running_time_that_the_attempt_counts(outcome: RunReport | Interrupted) -> None:
+    jobs, seen = MemoryJobStore(), []
+
+    async def run_for_a_while(_claim: Claim, _store: MemoryJobStore, reins: Reins) -> None:
+        reins.count_with(lambda: 4.5)
+        async with asyncio.timeout(5):
+            while not seen or seen[-1] == 0:
+                seen.append((await jobs.get(JOB_ID)).active_seconds)
+                await asyncio.sleep(0.01)
+        reins.count_with(lambda: 6.25)
+
+    await execute_job(ScriptedSupervisor(outcome, during=run_for_a_while), jobs=jobs)
+
+    assert seen[-1] == 4.5
+    assert (await jobs.get(JOB_ID)).active_seconds == 6.25
+
+
 class SlowAnswers(MemoryJobStore):
     """Lets a job go at once and says so later; heartbeats come in between."""
 
     beats_afterwards = 0
 
-    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+    async def renew(self, job_id: str, **fields: Any) -> Wish:  # noqa: ANN401  # handed on
         self.beats_afterwards += (await self.get(job_id)).status is not JobStatus.RUNNING
-        return await super().renew(job_id, fence=fence, lease_seconds=lease_seconds)
+        return await super().renew(job_id, **fields)
 
     async def finish(self, job_id: str, *, fence: int, outcome: Outcome) -> Job:
         return await self._later(await super().finish(job_id, fence=fence, outcome=outcome))
 
-    async def release(self, job_id: str, *, fence: int, message: str | None = None) -> Job:
-        return await self._later(await super().release(job_id, fence=fence, message=message))
+    async def release(self, job_id: str, **fields: Any) -> Job:  # noqa: ANN401  # handed on
+        return await self._later(await super().release(job_id, **fields))
 
     async def _later(self, job: Job) -> Job:
         async with asyncio.timeout(5):

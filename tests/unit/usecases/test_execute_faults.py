@@ -10,7 +10,7 @@ from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.job import Claim, Job, JobStatus, Outcome, Wish
 from dspy_service.domain.supervision import Reins, RunReport
 from tests.support.claims import DATASET, JOB_ID, new_job, take_over
-from tests.support.executed import HASTY, ScriptedSupervisor, execute_job
+from tests.support.executed import HASTY, NoArtifacts, ScriptedSupervisor, execute_job
 
 
 class Flaky:
@@ -22,15 +22,6 @@ class Flaky:
         if self.failures:
             self.failures -= 1
             raise StoreUnavailableError(what)
-
-
-class NoArtifacts(MemoryArtifactStore):
-    """Has rows, and takes nothing else."""
-
-    async def put(self, path: str, data: bytes) -> None:
-        if path != DATASET:
-            raise StoreUnavailableError("artifact store")
-        await super().put(path, data)
 
 
 async def test_a_lost_lease_stops_the_supervisor_and_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,8 +10,8 @@ from dspy_service.domain.job import Claim, JobStatus, Wish
 from dspy_service.domain.supervision import Halt, Interrupted, Reins
 from dspy_service.usecases.control_job import resume
 from dspy_service.usecases.patience import Patience
-from tests.support.claims import DATASET, JOB_ID
-from tests.support.executed import ScriptedSupervisor, execute_job
+from tests.support.claims import DATASET, JOB_ID, new_job
+from tests.support.executed import NoArtifacts, ScriptedSupervisor, execute_job
 
 ENDLESS = Patience(files_seconds=60, retry_seconds=0.001)
 
@@ -110,3 +110,19 @@ async def test_a_worker_that_goes_away_does_not_wait_for_the_artifact_store(*, o
         await working
 
     assert (await jobs.get(JOB_ID)).status is JobStatus.PENDING
+
+
+@pytest.mark.parametrize("is_leaving", [True, False])
+async def test_a_job_that_a_store_refuses_lets_others_go_first_unless_its_worker_leaves(*, is_leaving: bool) -> None:
+    jobs, leaving = MemoryJobStore(), asyncio.Event()
+
+    async def queue_another(_claim: Claim, store: MemoryJobStore, reins: Reins) -> None:
+        await store.create(new_job().model_copy(update={"job_id": "another"}))
+        if is_leaving:
+            leaving.set()
+            await reins.halted()
+
+    await execute_job(ScriptedSupervisor(during=queue_another), jobs=jobs, artifacts=NoArtifacts(), leaving=leaving)
+
+    assert (await jobs.get(JOB_ID)).status is JobStatus.PENDING
+    assert await jobs.next_job() == (JOB_ID if is_leaving else "another")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,11 @@ class Interruptible(MemoryJobStore):
     is_away = False
     renewals = 0
 
-    async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+    async def renew(self, job_id: str, **fields: Any) -> Wish:  # noqa: ANN401  # handed on
         if self.is_away:
             raise StoreUnavailableError("job store")
         self.renewals += 1
-        return await super().renew(job_id, fence=fence, lease_seconds=lease_seconds)
+        return await super().renew(job_id, **fields)
 
 
 async def kept(jobs: MemoryJobStore) -> tuple[LeaseKeeper, Reins]:
@@ -138,11 +139,11 @@ async def test_an_answer_after_a_standstill_of_the_worker_lets_nothing_go_on() -
     class Stalled(MemoryJobStore):
         """The whole process stands still while the first heartbeat is under way."""
 
-        async def renew(self, job_id: str, *, fence: int, lease_seconds: float) -> Wish:
+        async def renew(self, job_id: str, **fields: Any) -> Wish:  # noqa: ANN401  # handed on
             if not held:
                 time.sleep(LEASE_SECONDS)  # noqa: ASYNC251  # nothing else may run meanwhile
             held.append(reins.is_held)
-            return await super().renew(job_id, fence=fence, lease_seconds=lease_seconds)
+            return await super().renew(job_id, **fields)
 
     keeper, reins = await kept(Stalled())
     reins.hold()

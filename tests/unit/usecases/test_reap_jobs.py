@@ -7,7 +7,7 @@ import pytest
 from dspy_service.adapters.memory import MemoryJobStore
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.job import Job, JobStatus
-from dspy_service.usecases.reap_jobs import Reaper
+from dspy_service.usecases.reap_jobs import Reaper, end_leases
 from tests.support.claims import JOB_ID, claimed
 
 LEASE_SECONDS = 15.0
@@ -150,3 +150,17 @@ async def test_a_reaper_that_is_a_little_late_each_time_reaps_all_the_same(
     jobs: Interruptible, reaper: Reaper, clock: Clock
 ) -> None:
     assert [job.job_id for job in await looks(reaper, jobs, clock, seconds=70, pause_seconds=7)] == [JOB_ID]
+
+
+async def test_the_lease_of_an_owner_that_died_is_ended_at_once(
+    jobs: Interruptible, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = (await jobs.get(JOB_ID)).owner
+    assert owner is not None
+
+    others = await end_leases(["somebody else"], jobs=jobs, max_losses=3)
+    lost = await end_leases([owner], jobs=jobs, max_losses=3)
+
+    assert others == []
+    assert [(job.job_id, job.status, job.losses) for job in lost] == [(JOB_ID, JobStatus.PENDING, 1)]
+    assert "lost its worker" in caplog.text

@@ -6,7 +6,7 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryJobStore
 from dspy_service.domain.errors import StoreUnavailableError
-from dspy_service.usecases.sweep_retention import MOST_DATASETS, ORPHAN_SECONDS
+from dspy_service.usecases.sweep_datasets import MOST_DATASETS, ORPHAN_SECONDS
 from tests.support.job_samples import a_new_job
 from tests.support.swept import DAY, ROWS, Artifacts, ended, sweep
 from tests.support.webhooks import Clock
@@ -73,7 +73,7 @@ async def test_rows_go_in_bounded_steps_too(artifacts: Artifacts) -> None:
     class Endless(MemoryJobStore):
         taken = 0
 
-        async def take_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:  # noqa: ARG002  # always more
+        async def due_orphans(self, *, older_than_seconds: float, limit: int = 100) -> list[str]:  # noqa: ARG002  # always more
             self.taken += 1
             return [f"datasets/local/{self.taken}.json"]
 
@@ -117,19 +117,25 @@ async def test_no_job_may_name_rows_that_are_just_being_deleted(artifacts: Artif
     assert await watched.list("datasets") == []
 
 
-async def test_no_rows_are_given_up_while_the_artifact_store_deletes_nothing(
+async def test_rows_that_cannot_be_deleted_are_tried_again_and_keep_no_others(
     jobs: MemoryJobStore, artifacts: Artifacts, clock: Clock
 ) -> None:
-    job = await ended(jobs, artifacts)
-    await jobs.delete(job.job_id)
+    await jobs.delete((await ended(jobs, artifacts)).job_id)
+    clock.seconds += 1
+    other = "datasets/local/def.json"
+    await jobs.delete((await ended(jobs, artifacts, new=a_new_job(dataset_path=other))).job_id)
     clock.seconds += ORPHAN_SECONDS
-    artifacts.refused = ""
+    artifacts.refused = ROWS
 
     with pytest.raises(StoreUnavailableError):
         await sweep(jobs, artifacts)
+    await sweep(jobs, artifacts)
+    first = await artifacts.list("datasets")
     artifacts.refused = None
+    clock.seconds += ORPHAN_SECONDS
     await sweep(jobs, artifacts)
 
+    assert first == [ROWS]
     assert await artifacts.list("datasets") == []
 
 
@@ -145,5 +151,32 @@ async def test_rows_that_could_not_be_deleted_are_named_for_the_operator(
         await sweep(jobs, artifacts)
 
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
-        f"No job names {ROWS} any more, but it could not be deleted; delete it by hand."
+        f"No job names {ROWS} any more, but it cannot be deleted yet; that is tried again in an hour."
     ]
+
+
+async def test_a_crash_while_rows_are_deleted_costs_nothing(
+    jobs: MemoryJobStore, artifacts: Artifacts, clock: Clock
+) -> None:
+    await jobs.delete((await ended(jobs, artifacts)).job_id)
+    clock.seconds += ORPHAN_SECONDS
+    await jobs.due_orphans(older_than_seconds=ORPHAN_SECONDS)  # by a worker that then dies
+
+    await sweep(jobs, artifacts)
+    at_once = await artifacts.list("datasets")
+    clock.seconds += ORPHAN_SECONDS
+    await sweep(jobs, artifacts)
+
+    assert at_once == [ROWS]
+    assert await artifacts.list("datasets") == []
+
+
+async def test_rows_that_were_deleted_are_not_looked_for_again(
+    jobs: MemoryJobStore, artifacts: Artifacts, clock: Clock
+) -> None:
+    await jobs.delete((await ended(jobs, artifacts)).job_id)
+    clock.seconds += ORPHAN_SECONDS
+    await sweep(jobs, artifacts)
+    clock.seconds += DAY
+
+    assert await jobs.due_orphans(older_than_seconds=0) == []

@@ -110,6 +110,16 @@ async def test_what_comes_twice_is_told_once(jobs: FlakyJobs, artifacts: MemoryA
     assert heard == [[2, 3], [4, 5], [6]]
 
 
+async def test_a_reader_of_numbers_that_the_store_has_lost_is_told_what_comes_now(
+    jobs: FlakyJobs, artifacts: MemoryArtifactStore, fence: int
+) -> None:
+    end = range(7, 8)
+
+    heard = await told(jobs, artifacts, range(0), lambda: working.fail(jobs, JOB_ID, fence), end, after=1000)
+
+    assert heard == [None, [7], ended(JobStatus.FAILED, "error", 7)]
+
+
 async def test_a_log_that_moves_meanwhile_is_told_from_the_archive(
     jobs: FlakyJobs, artifacts: MemoryArtifactStore, fence: int
 ) -> None:

@@ -3,10 +3,11 @@
 --   body hash, idempotency seconds, most unfinished jobs (0: any number)
 -- Answers {'created', record}, {'repeated'} (this very call, its reply was lost), {'replayed', id}, {'conflict'},
 -- {'full'} or {'leaving'} (the dataset is just being deleted). What was not created leaves its dataset an orphan,
--- unless other jobs name it.
+-- unless other jobs name it; also when it is just being deleted, for it was stored once more.
 local function refused(...)
   if not redis.call('HGET', DATASETS, ARGV[9]) then
     redis.call('ZADD', ORPHANS, 'NX', text(micros()), ARGV[9])
+    redis.call('SET', LEAVING .. ARGV[9], 'wanted', 'XX', 'KEEPTTL')
   end
   return { ... }
 end

@@ -32,6 +32,11 @@ local function micros()
   return time[1] * 1000000 + time[2]
 end
 
+-- Micros since the server started.
+local function up_for()
+  return string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') * 1e6
+end
+
 -- A stamp for one write to a job; never earlier than the one before, whatever the machine's clock does.
 local function stamp(key)
   local now = micros()
@@ -71,13 +76,13 @@ end
 -- What a change of state must know about a job; nil when there is none.
 local function find(id)
   local key = JOB .. id
-  local record = redis.call('HMGET', key, 'status', 'tenant', 'priority', 'attempt', 'began', 'hook', 'wish')
+  local record = redis.call('HMGET', key, 'status', 'tenant', 'priority', 'attempt', 'hook', 'wish')
   if not record[1] then
     return nil
   end
   return {
     id = id, key = key, log = key .. ':events', status = record[1], tenant = record[2], priority = record[3],
-    attempt = record[4], began = record[5], hook = record[6], wish = record[7],
+    attempt = record[4], hook = record[5], wish = record[6],
   }
 end
 
@@ -89,9 +94,10 @@ local function ring(id, now)
   redis.call('PUBLISH', SUBMITTED, id)
 end
 
-local function begin_to_wait(job, now)
+-- `since`: the time that gives the job its place among those of its tenant.
+local function begin_to_wait(job, now, since)
   redis.call('HSET', job.key, 'queued', text(now))
-  local score = (9 - job.priority) * 1e13 + math.floor(now / 1000)
+  local score = (9 - job.priority) * 1e13 + math.floor(since / 1000)
   redis.call('ZADD', WAITING .. ':' .. job.tenant, text(score), job.id)
   redis.call('SADD', WAITING, job.tenant)
   redis.call('ZADD', QUEUED, text(now), job.id)
@@ -108,10 +114,23 @@ local function wait_no_more(job)
   redis.call('HDEL', job.key, 'rings')
 end
 
--- `stopped` is when the attempt is known to have run last. A waiting job of the tenant may run in this one's place.
-local function let_go(job, now, stopped)
-  redis.call('HINCRBY', job.key, 'active', text(math.max(0, stopped - job.began)))
-  redis.call('HDEL', job.key, 'wish', 'eta', 'beat')
+-- The time of the place that a job has, or had before it was claimed. `place` is there once a worker has given it back.
+local function place_of(job)
+  local record = redis.call('HMGET', job.key, 'place', 'queued')
+  return tonumber(record[1] or record[2])
+end
+
+-- What a holder says of the running time of all attempts, in microseconds, or '' for nothing. It never falls: what is
+-- sent again may come late.
+local function note_active(key, told)
+  if told ~= '' and tonumber(told) > tonumber(redis.call('HGET', key, 'active') or 0) then
+    redis.call('HSET', key, 'active', told)
+  end
+end
+
+-- A waiting job of the tenant may run in this one's place.
+local function let_go(job, now)
+  redis.call('HDEL', job.key, 'wish', 'eta', 'lease', 'lasts')
   redis.call('ZREM', LEASES, job.id)
   redis.call('SREM', RUNNING .. job.tenant, job.id)
   local next_one = redis.call('ZRANGE', WAITING .. ':' .. job.tenant, 0, 0)[1]
@@ -140,7 +159,8 @@ local function state_event(status, message, reason)
 end
 
 -- The one way to change a state: with its index entries, its place in the queue, its lease, its event and all
--- wake-ups. `why` may hold `message`, `reason` (of an end) and `stopped` (when a lost attempt was last heard of).
+-- wake-ups. `why` may hold `message`, `reason` (of an end) and
+-- `behind` (whether a job that its worker gives back queues anew; else it keeps the place that it had).
 local function become(job, status, now, why)
   local was, by_status = job.status, JOBS .. job.tenant .. ':status:'
   if was then
@@ -155,13 +175,20 @@ local function become(job, status, now, why)
     wait_no_more(job)
   end
   if HELD[was] and not HELD[status] then
-    let_go(job, now, why.stopped or now)
+    let_go(job, now)
   end
   if HELD[status] and not HELD[was] then
     redis.call('SADD', RUNNING .. job.tenant, job.id)
   end
   if status == 'pending' then
-    begin_to_wait(job, now)
+    local since = now
+    if HELD[was] and not why.behind then
+      since = place_of(job)
+      redis.call('HSET', job.key, 'place', text(since))
+    else
+      redis.call('HDEL', job.key, 'place')
+    end
+    begin_to_wait(job, now, since)
   end
   if ENDED[status] then
     end_job(job, now, why.reason)
@@ -181,8 +208,53 @@ local function end_without_worker(job, status, now, why)
   become(job, status, now, why)
 end
 
+-- Whether a held job's lease is over. Not while the server is up for less than the lease was long: after an outage every
+-- lease looks like that until its holder has renewed it.
+local function has_gone_silent(job)
+  local record = redis.call('HMGET', job.key, 'lease', 'lasts')
+  local over = record[1] and tonumber(record[1]) <= micros()
+  return over and up_for() >= tonumber(record[2])
+end
+
+-- Ends a held job's lease. What its user wishes comes true with that; else it is one loss, and enough of them end the
+-- job. `how` says what became of its owner, whose name is answered for the logs: it is none of a tenant's business.
+local function lose(job, how, enough)
+  local owner = redis.call('HGET', job.key, 'owner')
+  local now = stamp(job.key)
+  local why = {}
+  redis.call('HINCRBY', job.key, 'fence', 1)
+  redis.call('HDEL', job.key, 'epoch', 'owner', 'message')
+  if job.wish == 'cancel' then
+    why.reason, why.message = 'cancelled', 'cancelled'
+    end_without_worker(job, 'cancelled', now, why)
+  elseif job.wish == 'pause' then
+    become(job, 'paused', now, why)
+  else
+    local losses = redis.call('HINCRBY', job.key, 'losses', 1)
+    why.message = 'worker lost: ' .. how .. ' (' .. losses .. ' of ' .. enough .. ')'
+    if losses >= tonumber(enough) then
+      why.reason = 'lost'
+      end_without_worker(job, 'failed', now, why)
+    else
+      become(job, 'pending', now, why)
+    end
+  end
+  return owner or '?'
+end
+
+-- Why nobody was told of the end yet, or at all; '' when somebody was.
+local function show_untold(key, problem)
+  if problem == '' then
+    redis.call('HDEL', key, 'untold')
+  else
+    redis.call('HSET', key, 'untold', problem)
+  end
+end
+
 -- A settled record keeps apart only what scripts look at; each field of a hash costs some forty bytes.
-local APART = { status = true, fence = true, seq = true, fixed = true, hook = true, told = true, jbase = true }
+local APART = {
+  status = true, fence = true, seq = true, fixed = true, hook = true, told = true, untold = true, jbase = true,
+}
 
 local function pack(key)
   local record, apart, rest = redis.call('HGETALL', key), {}, {}

@@ -1,8 +1,9 @@
--- KEYS job; ARGV job id, proof, lease micros. Answers the wish on the record, or nil for a stale proof.
+-- KEYS job; ARGV job id, proof, lease micros, running time micros or ''. Answers the wish on the record, or nil for a stale proof.
 if not holds(KEYS[1], ARGV[2]) then
   return false
 end
-local now = micros()
-redis.call('ZADD', LEASES, text(now + ARGV[3]), ARGV[1])
-redis.call('HSET', KEYS[1], 'beat', text(now))
+local leased_until = text(micros() + ARGV[3])
+redis.call('ZADD', LEASES, leased_until, ARGV[1])
+redis.call('HSET', KEYS[1], 'lease', leased_until, 'lasts', ARGV[3])
+note_active(KEYS[1], ARGV[4])
 return redis.call('HGET', KEYS[1], 'wish') or 'go_on'

@@ -13,7 +13,7 @@ else
   redis.call('UNLINK', KEYS[1] .. ':journal')
   redis.call('HDEL', KEYS[1], 'jbase')
 end
-redis.call('HDEL', KEYS[1], 'epoch', 'stamp', 'batch')
+redis.call('HDEL', KEYS[1], 'epoch', 'stamp', 'batch', 'place')
 redis.call('HSET', KEYS[1], 'archived', ARGV[3], 'afence', ARGV[2])
 pack(KEYS[1])
 return 1

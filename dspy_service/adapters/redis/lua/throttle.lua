@@ -1,21 +1,30 @@
 -- KEYS state, grants, leases, pressed
 -- ARGV verb, then
 --   take: tenant, job, calls, tokens, grant, requests per minute, tokens per minute, max in flight ('' for no limit)
---     answers { calls granted, 1 when the grant is counted, seconds until the next question }
+--     answers { calls granted, 1 when the grant is counted, milliseconds until the next question, milliseconds in which
+--     the provider is left alone, its refusals in a row }
 --   report: for each grant its name, calls left, tokens of those that ended
---   refused: seconds that the provider asked for or '', calls per second of the caller, seconds that the call took
+--   refused: job, seconds that the provider asked for or '', calls per second of the job, seconds that the call took
 --
 -- Start-time fair queueing, first between tenants, then between a tenant's jobs. What a call costs is time of the
 -- whole provider: a call of a request limit of 60 a minute costs a second, one of 8 slots for 2 s a quarter of one, and
 -- so on, added up. Whoever was served least is next in line; nobody is granted what belongs to those before him, and
 -- those who have not asked again in time stand in no line. Tokens and slot time are estimated and set right later.
--- dspy_service/adapters/memory/throttle.py is the same in Python.
+-- After a refusal nobody calls for a while, then one call goes alone. When it is refused too, that is the same refusal,
+-- and the pace that is aimed at stays: it is an outage. Only what is refused after a probe went well was too fast.
+-- dspy_service/adapters/memory/throttle.py and recovery.py are the same in Python.
 local GRANT_MS, PRESSURE_SECONDS = 15000, 300
-local MAX_WAIT_SECONDS, MAX_QUIET_SECONDS, KEPT_SECONDS = 5, 300, 600
-local HALF_PACE_SECONDS = 60 -- from half of the refused pace back to all of it
-local FREE_PACE_SECONDS = 150 -- then it doubles every 30 s, and after this it is free
+local MAX_WAIT_SECONDS, MAX_QUIET_SECONDS, KEPT_SECONDS = 5, 60, 600
+local PROBE_SECONDS = 1 -- in which a refusal of the call that goes alone would be here
+local RAMP_SECONDS = 10 -- from half of the pace back to all of it
+local LONGEST_BACK_OFF_SECONDS, LEAST_ASKED_SECONDS = 10, 1
+-- How the pace grows beyond the one that was refused: from when it doubles, every so often, until it is free.
+local AFTER_OUTAGE = { from = RAMP_SECONDS, doubling = 5, free = 40 }
+local AFTER_LIMIT = { from = 60, doubling = 30, free = 150 }
 local BURST_SHARE = 30 -- of a minute's limit may go at once: two seconds' worth
-local FLOW_SECONDS, SLOWEST_PER_SECOND = 10, 0.1 -- the pace never falls to nothing, however often it is refused
+local FLOW_SECONDS = 10
+local SLOWEST_AT_FIRST_PER_SECOND = 1 -- a job that called seldom says nothing about the provider
+local SLOWEST_PER_SECOND = 0.1 -- the pace never falls to nothing, however often it is refused
 local MAX_STEPS = 200 -- of one look along the line
 local TINY = 1e-9
 
@@ -24,6 +33,7 @@ local NOW = math.floor(micros() / 1000) / 1000
 local state = cjson.decode(redis.call('GET', KEYS[1]) or '{"tenants":{},"floor":0,"flying":0,"flow":0}')
 state.quiet = math.min(state.quiet or 0, NOW + MAX_QUIET_SECONDS)
 state.refused = math.min(state.refused or 0, NOW)
+state.probed = state.probed and math.min(state.probed, NOW)
 state.flow = state.flow * math.exp(-math.max(0, NOW - (state.now or NOW)) / FLOW_SECONDS)
 state.now = NOW
 
@@ -32,14 +42,27 @@ local function save()
   for place = 1, 3 do redis.call('PEXPIRE', KEYS[place], 3600000) end
 end
 
--- Calls per second since the last refusal, or nil: as many as the limits allow.
+local function growth() return state.is_limit and AFTER_LIMIT or AFTER_OUTAGE end
+
+local function calm_seconds() return NOW - (state.probed and state.probed + PROBE_SECONDS or state.quiet) end
+
+local function is_over() return not state.peak or calm_seconds() > growth().free end
+
+local function wants_probe() return not state.probed and not is_over() end
+
+local function silence_seconds()
+  local probing = state.probed and not is_over() and state.probed + PROBE_SECONDS - NOW or 0
+  return math.max(0, state.quiet - NOW, probing)
+end
+
+-- Calls per second that are right now, or nil: as many as the limits allow.
 local function pace()
-  local calm = NOW - state.quiet
-  if not state.peak or calm > FREE_PACE_SECONDS then return nil end
-  if calm > HALF_PACE_SECONDS then
-    return state.peak * 2 ^ ((calm - HALF_PACE_SECONDS) / 30)
+  if is_over() then return nil end
+  local calm, grows = calm_seconds(), growth()
+  if calm > grows.from then
+    return state.peak * 2 ^ ((calm - grows.from) / grows.doubling)
   end
-  return state.peak * (1 + math.max(0, calm) / HALF_PACE_SECONDS) / 2
+  return state.peak * (1 + math.min(1, math.max(0, calm) / RAMP_SECONDS)) / 2
 end
 
 local function gates(limits)
@@ -61,7 +84,7 @@ local function gates(limits)
     bucket('tokens', burst, math.max(1, tokens - burst) / 60, 'token')
   end
   if paced then
-    bucket('paced', math.max(1, paced / 2), paced, 'call')
+    bucket('paced', wants_probe() and 1 or math.max(1, paced / 2), paced, 'call')
   end
   if slots then
     found[#found + 1] = { left = slots - state.flying, burst = slots, unit = 'slot' }
@@ -197,21 +220,25 @@ end
 local function take(tenant_name, job_name, calls, tokens, id, limits)
   local known = redis.call('HGET', KEYS[2], id)
   if known then -- the same wish again, because its reply was lost
-    return { cjson.decode(known).calls, 1, '0' }
+    return { cjson.decode(known).calls, 1, '0', '0', 0 }
   end
   forget_old()
   local tenant, job = enlist(tenant_name, job_name)
   job.seen, job.waits_until, job.calls, job.tokens = NOW, NOW, calls, tokens / calls
   local open = gates(limits)
   local waiting, heads = lines(tenant, job)
-  local granted, wait = 0, state.quiet - NOW
-  if wait <= 0 then
+  local silence = silence_seconds()
+  local granted, wait = 0, silence
+  if silence <= 0 then
     granted, wait = calls, 0
     if #open > 0 then
       granted, wait = look_along(waiting, open, calls)
     end
   end
   local cost, of_token, of_slot = price(open, job)
+  if granted > 0 and wants_probe() then
+    state.probed, state.paces, wait = NOW, nil, PROBE_SECONDS
+  end
   if granted > 0 then
     for _, gate in ipairs(open) do
       if gate.kept then
@@ -237,7 +264,7 @@ local function take(tenant_name, job_name, calls, tokens, id, limits)
   job.calls = calls - granted
   job.waits_until = NOW + wait + 1
   save()
-  return { granted, counted, text(wait * 1000) }
+  return { granted, counted, text(wait * 1000), text(silence * 1000), silence > 0 and state.refusals or 0 }
 end
 
 local function report(grant, id, left, tokens)
@@ -268,17 +295,37 @@ local function report(grant, id, left, tokens)
   end
 end
 
+-- Whether a refusal of a call that was begun then is a new one, and what it says about the pace.
+local function note_new(begun)
+  local before, measured = pace(), state.flow / FLOW_SECONDS
+  if not before then
+    state.is_limit, state.paces, state.refusals = false, {}, 1
+    state.peak = math.max(SLOWEST_AT_FIRST_PER_SECOND, measured)
+  elseif not state.probed then
+    return false -- of somebody who had not heard of it yet
+  elseif begun <= state.probed + PROBE_SECONDS then
+    state.refusals = state.refusals + 1
+  else
+    state.is_limit, state.refusals = true, 1
+    state.peak = math.max(SLOWEST_PER_SECOND, math.min(before, math.max(measured, before / 2)))
+  end
+  return true
+end
+
 -- Refusals of calls that were begun before the last one was heard belong to it: they only make the quiet time longer.
-local function refused(asked, calls_per_second, call_seconds)
-  if NOW - call_seconds > state.refused then
-    local before = pace() or math.huge
-    local measured = math.max(state.flow / FLOW_SECONDS, calls_per_second)
-    local cut = math.min(before, math.max(measured, before < math.huge and before / 2 or 0))
-    state.peak = math.max(SLOWEST_PER_SECOND, cut)
-    state.streak = NOW - state.quiet < HALF_PACE_SECONDS and math.min(6, (state.streak or 0) + 1) or 0
-    state.paced = nil
-    state.refused = NOW
-    asked = asked or 2 ^ state.streak
+local function refused(job_name, asked, calls_per_second, call_seconds)
+  local begun = NOW - call_seconds
+  local is_new = begun > state.refused and note_new(begun)
+  if state.paces then -- nobody was tried again yet: what all jobs together did is the pace to come back to
+    state.paces[job_name] = state.paces[job_name] or calls_per_second
+    local sum = 0
+    for _, each in pairs(state.paces) do sum = sum + each end
+    state.peak = math.max(state.peak, sum)
+  end
+  if is_new then
+    state.refused, state.probed, state.paced = NOW, nil, nil
+    local back_off = math.min(LONGEST_BACK_OFF_SECONDS, 2 ^ math.min(10, state.refusals - 1))
+    asked = asked and asked >= LEAST_ASKED_SECONDS and asked or back_off
   end
   state.quiet = math.max(state.quiet, NOW + math.min(MAX_QUIET_SECONDS, asked or 0))
   redis.call('SET', KEYS[4], 1, 'PX', text((state.quiet - NOW + PRESSURE_SECONDS) * 1000))
@@ -294,7 +341,7 @@ elseif ARGV[1] == 'report' then
     end
   end
 else
-  refused(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+  refused(ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
 end
 save()
 return 1

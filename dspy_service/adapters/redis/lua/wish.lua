@@ -11,6 +11,9 @@ if HELD[job.status] then
   end
   if wish == 'go_on' then
     redis.call('HDEL', KEYS[1], 'wish')
+  elseif has_gone_silent(job) then
+    job.wish = wish
+    lose(job)
   else
     redis.call('HSET', KEYS[1], 'wish', wish)
   end
