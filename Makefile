@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit format test demo up bench soak docs lock clean
+.PHONY: help setup check audit format browser test demo up bench soak docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -47,6 +47,10 @@ format: setup ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+browser: ## Chromium for the tests of the chat page, where there is none (Debian; needs root)
+	@command -v chromium >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
 test: setup ## all tests, a file to a core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
@@ -64,6 +68,7 @@ bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.resume
 	$(BIN)/python -m benchmarks.cancel
 	$(BIN)/python -m benchmarks.budget
+	$(BIN)/python -m benchmarks.serving
 
 soak: setup ## half an hour of faults at random; every job's history is checked
 	for seed in 1 2 3; do $(BIN)/python -m benchmarks.chaos --minutes 10 --seed $$seed || exit 1; done

@@ -145,6 +145,23 @@ class Settings(BaseSettings):
     models_file: Path | None = Field(
         None, description="TOML file with prices and limits of models; empty: bundled prices, no limits."
     )
+    serving_concurrency: int = Field(
+        50, ge=1, le=1000, description="Runs of deployed programs that one serving process carries out at a time."
+    )
+    run_lease_seconds: float = Field(
+        15, ge=1, le=3600, description="A serving process that is silent for so long loses its runs."
+    )
+    disconnect_grace_seconds: float = Field(
+        30, ge=2, le=3600, description="A run that ends with its last reader waits for so long whether one comes back."
+    )
+    run_retention_seconds: float = Field(
+        900, ge=1, le=604_800, description="The events of an ended run can be read for so long; 15 minutes."
+    )
+    max_live_runs: int = Field(200, ge=0, description="Runs of one tenant that wait or are carried out; 0: any number.")
+    default_program: str = Field(
+        "",
+        description="Program that a path without a name means (`name`, `name@alias`); empty: the caller's only one.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What the processes log.")
 
     @property

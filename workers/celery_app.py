@@ -22,6 +22,7 @@ from dspy_service.adapters.celery_settings import celery_settings
 from dspy_service.adapters.redacted_logging import hide_secrets_in_logs, secret_values
 from dspy_service.config import load_settings
 from dspy_service.domain.errors import ConfigurationError
+from dspy_service.domain.workers import JOBS_QUEUE
 
 # However this worker was started: DSPy's LiteLLM would fetch its price list over the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -40,18 +41,17 @@ def _prepare(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends al
     from workers.lifecycle import LIFECYCLE  # noqa: PLC0415 - imports dspy, in the parent, before it forks
 
     try:
-        LIFECYCLE.prepare_parent(_settings)
+        LIFECYCLE.prepare_parent(_settings, queues=tuple(sorted(app.amqp.queues.consume_from)))
     except ConfigurationError as error:
         sys.exit(str(error))
     if not LIFECYCLE.may_run_jobs:
-        app.amqp.queues.deselect(tuple(app.amqp.queues.consume_from))  # the doorbell is for other workers
+        app.amqp.queues.deselect([JOBS_QUEUE])  # the doorbell is for other workers
 
 
 def _ready(sender: Any, **_signal: Any) -> None:  # noqa: ANN401 - a Celery consumer, which has no type
     from workers.lifecycle import LIFECYCLE  # noqa: PLC0415 - as above
 
-    queues = tuple(sorted(app.amqp.queues.consume_from))
-    LIFECYCLE.start_dispatcher(queues=queues, concurrency=sender.controller.concurrency)
+    LIFECYCLE.start_dispatcher(concurrency=sender.controller.concurrency)
 
 
 def _shutting_down(**_signal: Any) -> None:  # noqa: ANN401 - as above

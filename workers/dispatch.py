@@ -46,8 +46,9 @@ async def dispatch(door: Door, worker: WorkerInfo) -> None:
     """Ring, announce and do the chores until cancelled; then forget the worker, if the store still listens."""
     unrung: deque[str] = deque()
     at_most = RINGS_PER_SLOT * worker.concurrency
+    rings = (Chore("ring for waiting jobs", lambda: _ring(door, unrung, at_most=at_most)),)
     chores = (
-        Chore("ring for waiting jobs", lambda: _ring(door, unrung, at_most=at_most)),
+        *(() if worker.only_serves else rings),
         Chore("announce this worker", lambda: _announce(door.jobs, worker), period_seconds=ANNOUNCE_SECONDS),
         *door.chores,
     )

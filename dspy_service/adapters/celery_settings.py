@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-QUEUE = "jobs"
+from dspy_service.domain.workers import JOBS_QUEUE
+
+QUEUE = JOBS_QUEUE
 RING_TASK = "workers.ring"
 
 _VISIBILITY_SECONDS = 24 * 3600  # a doorbell is acknowledged early, so nothing ever comes back after this

@@ -20,20 +20,20 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 class CallerWith:
-    """A dependency that admits callers with one scope.
+    """A dependency that admits callers with one scope, or with any one of several.
 
     Name it before the other arguments of a route: what stands first is checked first, and a stranger hears nothing
     about ids.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
 
     async def __call__(self, request: Request, credentials: _Credentials) -> Caller:
         """Return the caller. Raises what the gate raises, and ScopeMissingError."""
         caller = await _gate(request).admit(request, _token(credentials))
-        if self._scope not in caller.scopes:
-            raise ScopeMissingError(self._scope)
+        if caller.scopes.isdisjoint(self._scopes):
+            raise ScopeMissingError("' or '".join(self._scopes))
         return caller
 
 
@@ -53,6 +53,8 @@ def _token(credentials: HTTPAuthorizationCredentials | None) -> str | None:
 JobsWriter = Annotated[Caller, Depends(CallerWith(Scope.JOBS_WRITE))]
 JobsReader = Annotated[Caller, Depends(CallerWith(Scope.JOBS_READ))]
 ArtifactsReader = Annotated[Caller, Depends(CallerWith(Scope.ARTIFACTS_READ))]
+Invoker = Annotated[Caller, Depends(CallerWith(Scope.SERVE_INVOKE))]
+ProgramsReader = Annotated[Caller, Depends(CallerWith(Scope.SERVE_INVOKE, Scope.JOBS_READ))]
 Admin = Annotated[Caller, Depends(CallerWith(Scope.ADMIN))]
 
 KnownCaller = Annotated[Caller | None, Depends(_known)]

@@ -12,8 +12,15 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
+from dspy_service.api.chat_body import ChatRequest, TurnOptions
 from dspy_service.api.examples import ERROR_EXAMPLES
+from dspy_service.api.openai.bodies import ChatCompletionRequest, ResponseRequest
+from dspy_service.api.predict_body import PredictRequest
+from dspy_service.api.routes.conversations import ConversationChange, ConversationRequest
 from dspy_service.api.routes.keys import KeyRequest
+from dspy_service.api.routes.program_aliases import AliasMove
+from dspy_service.api.routes.program_deployments import DeployRequest
+from dspy_service.domain.serving.conversation import Feedback
 from dspy_service.domain.spec import RunRequest
 
 DESCRIPTION = """\
@@ -26,7 +33,20 @@ the compiled program.
 Every route also answers without `/v1`. Errors have one shape: `{"error", "detail", "request_id"}`.
 """
 
-_BODIES = (RunRequest, KeyRequest)
+_BODIES = (
+    RunRequest,
+    KeyRequest,
+    DeployRequest,
+    AliasMove,
+    PredictRequest,
+    ChatCompletionRequest,
+    ResponseRequest,
+    ChatRequest,
+    TurnOptions,
+    ConversationRequest,
+    ConversationChange,
+    Feedback,
+)
 _ASSETS = "/docs-assets"
 _SCHEMA_REFERENCE = "#/components/schemas/{model}"
 _ENVELOPE = {"$ref": _SCHEMA_REFERENCE.format(model="ErrorEnvelope")}

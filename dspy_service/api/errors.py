@@ -1,6 +1,7 @@
 """Turns errors into HTTP answers; the only file that knows which error has which status."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -13,7 +14,10 @@ from dspy_service.api.envelope import error_answer
 from dspy_service.api.headers import request_id_of
 from dspy_service.api.problems import friendly
 from dspy_service.domain import caller_errors, errors
+from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.redaction import redact
+from dspy_service.domain.serving import errors as serving_errors
+from dspy_service.domain.serving.run import ErrorCode
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +50,38 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     errors.ConfigurationError: 500,
     errors.ProtocolError: 500,
     errors.ModelCallError: 502,
+    serving_errors.ProgramNotFoundError: 404,
+    serving_errors.NoDefaultProgramError: 404,
+    serving_errors.RunNotFoundError: 404,
+    serving_errors.RunLogGoneError: 404,
+    serving_errors.RunFailedError: 502,
+    serving_errors.ConversationNotFoundError: 404,
+    serving_errors.PreconditionFailedError: 412,
+    serving_errors.AliasMovedError: 412,
+    serving_errors.ProgramVersionRetiredError: 409,
+    serving_errors.ProgramVersionInUseError: 409,
+    serving_errors.NothingToRollBackError: 409,
+    serving_errors.ConversationBusyError: 409,
 }
 """Every class of the tree has its own line, so that a new one is decided and not inherited."""
+
+RUN_STATUSES: Mapping[ErrorCode, int] = {
+    "lm_timeout": 504,
+    "lm_rate_limited": 429,
+    "lm_auth": 502,
+    "lm_transport": 502,
+    "lm_context_overflow": 400,
+    "adapter_parse": 502,
+    "tool_error": 502,
+    "retrieval_error": 502,
+    "program_error": 500,
+    "budget_exceeded": 429,
+    "cancelled": 409,
+    "worker_lost": 503,
+    "slow_consumer": 503,
+    "internal": 500,
+}
+"""How a run ended, for the caller who waited for it."""
 
 _RETRY_AFTER_SECONDS = "5"
 _INTERNAL = "Something went wrong on our side; the operator finds it in the log under this request id."
@@ -64,18 +98,38 @@ def install(app: FastAPI) -> None:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     error = cast("errors.ServiceError", error)  # registered for this class only
-    status = STATUSES[type(error)]
-    detail: str | list[dict[str, str]] = redact(str(error))
-    if isinstance(error, errors.InvalidRequestError):
-        detail = [problem.model_dump() for problem in error.problems]
+    status = status_of(error)
+    code, detail = envelope_of(error)
     if status >= 500:  # noqa: PLR2004  # HTTP: a fault of ours
-        _log.error("%s for request %s: %s", error.code, request_id_of(request.scope), error)
-    return error_answer(request_id_of(request.scope), status, error.code, detail, headers=_headers(error))
+        _log.error("%s for request %s: %s", code, request_id_of(request.scope), error)
+    return error_answer(request_id_of(request.scope), status, code, _plain(detail), headers=headers_of(error))
 
 
-def _headers(error: errors.ServiceError) -> Mapping[str, str] | None:
+def envelope_of(error: errors.ServiceError) -> tuple[str, str | list[FieldProblem]]:
+    """Return what an error answer says: ``error`` and ``detail``."""
+    code = error.error.code if isinstance(error, serving_errors.RunFailedError) else error.code
+    return code, [*error.problems] if isinstance(error, errors.InvalidRequestError) else redact(str(error))
+
+
+def _plain(detail: str | list[FieldProblem]) -> str | list[dict[str, str]]:
+    return detail if isinstance(detail, str) else [problem.model_dump() for problem in detail]
+
+
+def status_of(error: errors.ServiceError) -> int:
+    """Return the status of the answer."""
+    if isinstance(error, serving_errors.RunFailedError):
+        return RUN_STATUSES[error.error.code]
+    return STATUSES[type(error)]
+
+
+def headers_of(error: errors.ServiceError) -> Mapping[str, str] | None:
+    """Return the headers that say more than the answer's body."""
     if isinstance(error, errors.StoreUnavailableError):
         return {"retry-after": _RETRY_AFTER_SECONDS}
+    if isinstance(error, serving_errors.RunFailedError) and error.error.retry_after_seconds is not None:
+        return {"retry-after": str(math.ceil(error.error.retry_after_seconds))}
+    if isinstance(error, caller_errors.QuotaExceededError) and error.retry_after_seconds is not None:
+        return {"retry-after": str(error.retry_after_seconds)}
     if isinstance(error, caller_errors.RateLimitedError):
         return {"retry-after": str(error.retry_after_seconds)}
     if isinstance(error, caller_errors.UnauthenticatedError):

@@ -3,6 +3,8 @@
 from typing import Any
 
 from dspy_service.domain import caller_errors, errors
+from dspy_service.domain.serving import errors as serving_errors
+from dspy_service.domain.serving.run import RunError
 
 _SIGNATURE = '''\
 from typing import Literal
@@ -115,6 +117,11 @@ def _error(error: errors.ServiceError) -> dict[str, Any]:
     return {"error": error.code, "detail": detail, "request_id": "9f2c1f0d3a6b4e0f8f6f0c7f5a1d2b3c"}
 
 
+def _run_error(error: RunError) -> dict[str, Any]:
+    return {**_error(serving_errors.RunFailedError(_RUN_ID, error)), "error": error.code}
+
+
+_RUN_ID = "run_01a1f773-2525-7714-804e-610da14c487f"
 _JOB_ID = "01a1f773-2525-7714-804e-610da14c487f"
 
 ERROR_EXAMPLES: dict[str, dict[str, Any]] = {
@@ -123,10 +130,13 @@ ERROR_EXAMPLES: dict[str, dict[str, Any]] = {
     "403": _error(caller_errors.ScopeMissingError("jobs:write")),
     "404": _error(errors.JobNotFoundError(_JOB_ID)),
     "409": _error(errors.JobNotFinishedError(_JOB_ID, "running")),
+    "412": _error(serving_errors.AliasMovedError("production", 4)),
     "413": _error(errors.PayloadTooLargeError(8 * 2**20)),
     "422": _error(errors.InvalidRequestError.of("dataset", "is empty; send at least one")),
     "429": _error(caller_errors.RateLimitedError(600, 3)),
     "500": _error(errors.ArtifactCorruptError("result.json", "its content was changed")),
+    "502": _run_error(RunError(code="lm_transport", message="The connection to the model broke.", retryable=True)),
     "503": _error(errors.StoreUnavailableError("store")),
+    "504": _run_error(RunError(code="lm_timeout", message="The model took too long.", retryable=True)),
 }
 """By HTTP status, made of the errors themselves."""

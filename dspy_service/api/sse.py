@@ -1,10 +1,11 @@
-"""Writes a job's story as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Writes a story, such as a job's, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Self
+from functools import partial
+from typing import Generic, Self, TypeVar
 
 import pydantic_core
 from fastapi.responses import StreamingResponse
@@ -18,12 +19,13 @@ from dspy_service.usecases.watch_events import Told
 
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0  # proxies close what is silent for longer, mostly after 30 or 60 s
-_FIRST = b"retry: 1500\n\n"
+COME_BACK = b"retry: 1500\n\n"
+"""Tells an ``EventSource`` how soon to come back, in milliseconds."""
 _PART_BYTES = 64 * 1024  # as much as uvicorn lets wait for a client
 _HEARTBEAT = b": still there\n\n"
 _NOT_WANTED = re.compile(r"q\s*=\s*0(\.0*)?")
 _HEADERS = {
-    "cache-control": "no-store, no-transform",  # a proxy that compresses would wait for more to compress
+    "cache-control": "no-cache, no-store, no-transform",  # a proxy that compresses would wait for more to compress
     "x-accel-buffering": "no",
 }
 
@@ -44,22 +46,38 @@ class OpenStreams:
             self.count -= 1
 
 
-class EventStreamResponse(StreamingResponse):
+ToldT = TypeVar("ToldT")
+
+
+class MessageStreamResponse(StreamingResponse, Generic[ToldT]):
     """Sends messages as they come. A client that takes none for ``send_seconds`` is told to come back.
 
     Without a word, a stream ends after ``life_seconds``: its client resumes by itself, and shows its key again.
+
+    Args:
+        story: What is told, until there is nothing more to tell.
+        write: Returns the messages of one thing that is told, in parts that each wait for the client to take them.
+        write_trouble: Returns the message that tells why the stream ends early.
+        open_streams: Counts it.
+        send_seconds: How long a client may take for one part.
+        life_seconds: How long the stream may last.
+        first: What goes out before anything happens.
     """
 
     def __init__(
         self,
-        story: AsyncGenerator[Told, None],
+        story: AsyncGenerator[ToldT, None],
         *,
-        request_id: str,
+        write: Callable[[ToldT], Iterator[bytes]],
+        write_trouble: Callable[[ServiceError], bytes],
         open_streams: OpenStreams,
         send_seconds: float = 30.0,
         life_seconds: float = 3600.0,
+        first: bytes = COME_BACK,
     ) -> None:
-        self._request_id = request_id
+        self._first = first
+        self._write = write
+        self._write_trouble = write_trouble
         self._send_seconds = send_seconds
         self._life_seconds = life_seconds
         self._messages = self._written(story, open_streams)
@@ -81,25 +99,48 @@ class EventStreamResponse(StreamingResponse):
         slow = SlowReaderError(
             f"Nothing was taken for {self._send_seconds:g} s; read on from the last number that you saw."
         )
-        await send({"type": "http.response.body", "body": write_error(slow, self._request_id), "more_body": False})
+        await send({"type": "http.response.body", "body": self._write_trouble(slow), "more_body": False})
 
     async def _written(
-        self, story: AsyncGenerator[Told, None], open_streams: OpenStreams
+        self, story: AsyncGenerator[ToldT, None], open_streams: OpenStreams
     ) -> AsyncGenerator[bytes, None]:
         """Write the story; what goes wrong after the head was sent is a message too."""
         clock = asyncio.get_running_loop().time
         ends_at = clock() + self._life_seconds
         with open_streams.one_more():
-            yield _FIRST
+            if self._first:
+                yield self._first
             try:
                 async with aclosing(story):
                     async for told in story:
-                        for message in parts(told):
+                        for message in self._write(told):
                             yield message
                         if clock() >= ends_at:
                             break
             except ServiceError as error:
-                yield write_error(error, self._request_id)
+                yield self._write_trouble(error)
+
+
+class EventStreamResponse(MessageStreamResponse[Told]):
+    """A job's story."""
+
+    def __init__(
+        self,
+        story: AsyncGenerator[Told, None],
+        *,
+        request_id: str,
+        open_streams: OpenStreams,
+        send_seconds: float = 30.0,
+        life_seconds: float = 3600.0,
+    ) -> None:
+        super().__init__(
+            story,
+            write=parts,
+            write_trouble=partial(write_error, request_id=request_id),
+            open_streams=open_streams,
+            send_seconds=send_seconds,
+            life_seconds=life_seconds,
+        )
 
 
 class _Impatience:

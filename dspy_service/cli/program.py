@@ -2,7 +2,14 @@
 
 import typer
 
-from dspy_service.cli import job_commands, key_commands, reading_commands, role_commands, steering_commands
+from dspy_service.cli import (
+    job_commands,
+    key_commands,
+    program_commands,
+    reading_commands,
+    role_commands,
+    steering_commands,
+)
 
 app = typer.Typer(
     help="Optimize DSPy programs as background jobs.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -32,4 +39,5 @@ for command in (
 ):
     app.command()(command)
 app.command("list")(reading_commands.list_jobs)
+app.add_typer(program_commands.app, name="programs")
 app.add_typer(key_commands.app, name="keys")

@@ -32,8 +32,11 @@ def api(host: Host = None, port: Port = None, *, verbose: Verbose = False) -> No
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Comma-separated.")] = "jobs",
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Instead of DSPY_SERVICE_WORKER_CONCURRENCY.")] = None,
+    queues: Annotated[str, typer.Option(help="Of `jobs` and `serving`, comma-separated.")] = "jobs",
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Instead of DSPY_SERVICE_WORKER_CONCURRENCY; processes, for `serving` alone."),
+    ] = None,
     *,
     verbose: Verbose = False,
 ) -> None:
@@ -41,7 +44,7 @@ def worker(
     from dspy_service.up.roles import become_worker  # noqa: PLC0415 - server packages
 
     with one_sentence():
-        become_worker(queues.split(","), concurrency, verbose=verbose)
+        become_worker([name.strip() for name in queues.split(",")], concurrency, verbose=verbose)
 
 
 def demo(

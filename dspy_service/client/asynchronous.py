@@ -24,7 +24,7 @@ from dspy_service.client.answers import (
 )
 from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
-from dspy_service.client.following import Following
+from dspy_service.client.following import EventT, Following, StreamFollowing
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT_SECONDS,
@@ -40,6 +40,9 @@ from dspy_service.client.options import (
 )
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Pause, Plan, Reply
+from dspy_service.client.served_chat import AsyncServedChat
+from dspy_service.client.served_programs import AsyncServedPrograms
+from dspy_service.client.served_runs import AsyncServedRuns
 from dspy_service.domain.events import Event, LogEntry
 from dspy_service.domain.keys import USER_SCOPES, Scope
 
@@ -67,6 +70,9 @@ class AsyncClient:
             transport=transport,
             trust_env=not is_loopback(url),
         )
+        self.programs = AsyncServedPrograms(self._run, self._follow)
+        self.chat = AsyncServedChat(self._run, self._follow)
+        self.runs = AsyncServedRuns(self._run, self._follow)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,16 +118,9 @@ class AsyncClient:
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """As ``Client.watch``; close the generator when you stop early."""
-        following = Following(job_id, after=after)
-        while not following.has_ended:
-            try:
-                async with aclosing(self._stream(following)) as events:
-                    async for event in events:
-                        yield event
-            except httpx.TransportError as error:
-                following.lost(error)
-            if not following.has_ended:
-                await self._sleep(following.pause_seconds)
+        async with aclosing(self._follow(Following(job_id, after=after))) as events:
+            async for event in events:
+                yield event
 
     async def usage(self, job_id: str) -> UsageView:
         """As ``Client.usage``."""
@@ -186,11 +185,24 @@ class AsyncClient:
         bundle = await self.artifact(job) if isinstance(job, str) else job
         return await asyncio.to_thread(programs.load_bundle, bundle, destination)
 
-    async def _stream(self, following: Following) -> AsyncGenerator[Event, None]:
+    async def _follow(self, following: StreamFollowing[EventT]) -> AsyncGenerator[EventT, None]:
+        """Yield everything, over as many connections as it takes."""
+        while not following.has_ended:
+            try:
+                async with aclosing(self._stream(following)) as events:
+                    async for event in events:
+                        yield event
+            except httpx.TransportError as error:
+                following.lost(error)
+            if not following.has_ended:
+                await self._sleep(following.pause_seconds)
+
+    async def _stream(self, following: StreamFollowing[EventT]) -> AsyncGenerator[EventT, None]:
         """Yield what one connection gives."""
         async with self._http.stream(
             following.method,
             following.path,
+            content=following.content,
             headers=dict(following.headers),
             timeout=following.timeout(self._http.timeout),
         ) as response:

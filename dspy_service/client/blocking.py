@@ -23,7 +23,7 @@ from dspy_service.client.answers import (
 )
 from dspy_service.client.api_key import headers_with
 from dspy_service.client.calls import Call
-from dspy_service.client.following import Following
+from dspy_service.client.following import EventT, Following, StreamFollowing
 from dspy_service.client.options import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT_SECONDS,
@@ -39,6 +39,9 @@ from dspy_service.client.options import (
 )
 from dspy_service.client.payload import MetricLike, SignatureLike, SubmitOptions
 from dspy_service.client.plans import Pause, Plan, Reply
+from dspy_service.client.served_chat import ServedChat
+from dspy_service.client.served_programs import ServedPrograms
+from dspy_service.client.served_runs import ServedRuns
 from dspy_service.domain.events import Event, LogEntry
 from dspy_service.domain.keys import USER_SCOPES, Scope
 
@@ -74,6 +77,9 @@ class Client:
             transport=transport,
             trust_env=not is_loopback(url),
         )
+        self.programs = ServedPrograms(self._run, self._follow)
+        self.chat = ServedChat(self._run, self._follow)
+        self.runs = ServedRuns(self._run, self._follow)
 
     def __enter__(self) -> Self:
         return self
@@ -140,14 +146,7 @@ class Client:
             ServiceUnreachableError: nobody has answered for a minute.
             ApiError: the service refused.
         """
-        following = Following(job_id, after=after)
-        while not following.has_ended:
-            try:
-                yield from self._stream(following)
-            except httpx.TransportError as error:
-                following.lost(error)
-            if not following.has_ended:
-                self._sleep(following.pause_seconds)
+        return self._follow(Following(job_id, after=after))
 
     def usage(self, job_id: str) -> UsageView:
         """Return what the job's language models have cost so far, by role and by model."""
@@ -225,11 +224,22 @@ class Client:
         """
         return programs.load_bundle(self.artifact(job) if isinstance(job, str) else job, destination)
 
-    def _stream(self, following: Following) -> Iterator[Event]:
+    def _follow(self, following: StreamFollowing[EventT]) -> Iterator[EventT]:
+        """Yield everything, over as many connections as it takes."""
+        while not following.has_ended:
+            try:
+                yield from self._stream(following)
+            except httpx.TransportError as error:
+                following.lost(error)
+            if not following.has_ended:
+                self._sleep(following.pause_seconds)
+
+    def _stream(self, following: StreamFollowing[EventT]) -> Iterator[EventT]:
         """Yield what one connection gives."""
         with self._http.stream(
             following.method,
             following.path,
+            content=following.content,
             headers=dict(following.headers),
             timeout=following.timeout(self._http.timeout),
         ) as response:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -55,6 +55,7 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     504: ServiceUnavailableError,
 }
 _LOG_ENTRIES = TypeAdapter(list[LogEntry])
+_OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Parse(Protocol[T_co]):
@@ -95,7 +96,7 @@ class Call(Generic[T_co]):
 
 def health() -> Call[Health]:
     """Ask how the service is; an unhealthy one answers 503 with the reason, which is an answer too."""
-    return Call("GET", "/health", _model(Health), answers=frozenset({200, 503}))
+    return Call("GET", "/health", answer_of(Health), answers=frozenset({200, 503}))
 
 
 def submit(payload: Mapping[str, object], *, idempotency_key: str) -> Call[Submitted]:
@@ -110,17 +111,17 @@ def submit(payload: Mapping[str, object], *, idempotency_key: str) -> Call[Submi
     except (TypeError, ValueError) as error:  # UnicodeEncodeError, half a surrogate pair, is one too
         message = f"The request cannot be written as JSON: {error}."
         raise SubmissionError(message) from error
-    return Call("POST", "/run", _model(Submitted), content=content, headers=headers)
+    return Call("POST", "/run", answer_of(Submitted), content=content, headers=headers)
 
 
 def status(job_id: str) -> Call[JobDetail]:
     """Ask for the whole record."""
-    return Call("GET", _job_path(job_id), _model(JobDetail))
+    return Call("GET", _job_path(job_id), answer_of(JobDetail))
 
 
 def summary(job_id: str) -> Call[JobSummary]:
     """Ask for the small record."""
-    return Call("GET", _job_path(job_id, "/summary"), _model(JobSummary))
+    return Call("GET", _job_path(job_id, "/summary"), answer_of(JobSummary))
 
 
 def logs(job_id: str) -> Call[list[LogEntry]]:
@@ -130,66 +131,67 @@ def logs(job_id: str) -> Call[list[LogEntry]]:
 
 def artifact(job_id: str) -> Call[ArtifactAnswer]:
     """Ask for the compiled program."""
-    return Call("GET", _job_path(job_id, "/artifact"), _model(ArtifactAnswer))
+    return Call("GET", _job_path(job_id, "/artifact"), answer_of(ArtifactAnswer))
 
 
 def artifact_file(job_id: str, name: str) -> Call[bytes]:
     """Ask for one file of the artifact."""
-    return Call("GET", _job_path(job_id, f"/artifact/files/{quote(name, safe='')}"), _verbatim)
+    return Call("GET", _job_path(job_id, f"/artifact/files/{quote(name, safe='')}"), verbatim)
 
 
 def events(job_id: str, *, after: int, limit: int) -> Call[EventPage]:
     """Ask for a page of events with ``seq > after``."""
-    return Call("GET", _job_path(job_id, "/events"), _model(EventPage), params={"after": after, "limit": limit})
+    return Call("GET", _job_path(job_id, "/events"), answer_of(EventPage), params={"after": after, "limit": limit})
 
 
 def usage(job_id: str) -> Call[UsageView]:
     """Ask what the language models have cost."""
-    return Call("GET", _job_path(job_id, "/usage"), _model(UsageView))
+    return Call("GET", _job_path(job_id, "/usage"), answer_of(UsageView))
 
 
 def jobs(params: Mapping[str, str | int]) -> Call[JobList]:
     """Ask for a page of jobs."""
-    return Call("GET", "/jobs", _model(JobList), params=params)
+    return Call("GET", "/jobs", answer_of(JobList), params=params)
 
 
 def steer(job_id: str, verb: Literal["cancel", "pause", "resume", "retry"]) -> Call[JobSummary]:
     """Ask something of a job; asking twice changes nothing."""
-    return Call("POST", _job_path(job_id, f"/{verb}"), _model(JobSummary))
+    return Call("POST", _job_path(job_id, f"/{verb}"), answer_of(JobSummary))
 
 
 def delete(job_id: str, *, may_be_gone: bool = False) -> Call[None]:
     """Delete an ended job."""
-    return Call("DELETE", _job_path(job_id), _nothing, answers=frozenset({204, 404} if may_be_gone else {204}))
+    return Call("DELETE", _job_path(job_id), nothing, answers=frozenset({204, 404} if may_be_gone else {204}))
 
 
 def create_key(name: str, scopes: Sequence[Scope], expires_in_seconds: float | None) -> Call[CreatedKey]:
     """Make an API key."""
     body = {"name": name, "scopes": list(scopes), "expires_in_seconds": expires_in_seconds}
     headers = {"Content-Type": "application/json"}
-    return Call("POST", "/keys", _model(CreatedKey), content=json.dumps(body).encode(), headers=headers)
+    return Call("POST", "/keys", answer_of(CreatedKey), content=json.dumps(body).encode(), headers=headers)
 
 
 def keys() -> Call[KeyList]:
     """Ask for all API keys of the tenant."""
-    return Call("GET", "/keys", _model(KeyList))
+    return Call("GET", "/keys", answer_of(KeyList))
 
 
 def revoke_key(key_id: str) -> Call[ApiKeyView]:
     """Close an API key."""
-    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", _model(ApiKeyView))
+    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", answer_of(ApiKeyView))
 
 
 def webhook_secret() -> Call[WebhookSecret]:
     """Ask what signs the webhooks of the tenant."""
-    return Call("GET", "/webhooks/secret", _model(WebhookSecret))
+    return Call("GET", "/webhooks/secret", answer_of(WebhookSecret))
 
 
 def _job_path(job_id: str, suffix: str = "") -> str:
     return f"/jobs/{quote(job_id, safe='')}{suffix}"
 
 
-def _model(answer: type[AnswerT]) -> Parse[AnswerT]:
+def answer_of(answer: type[AnswerT]) -> Parse[AnswerT]:
+    """Return what reads an answer of this kind; fields that it does not know are ignored."""
     if answer.model_config.get("extra") == "allow":
         return partial(_parse_model, answer, "allow")
     return partial(_parse_model, answer, "ignore")
@@ -199,11 +201,18 @@ def _parse_model(answer: type[AnswerT], extra: str, body: bytes) -> AnswerT:
     return answer.model_validate_json(body, extra="allow" if extra == "allow" else "ignore")
 
 
-def _nothing(body: bytes) -> None:  # noqa: ARG001  # whatever it is, it says nothing more than its status
-    return None
+def nothing(body: bytes) -> None:  # noqa: ARG001  # whatever it is, it says nothing more than its status
+    """Read the answer of a call that has none."""
+    return
 
 
-def _verbatim(body: bytes) -> bytes:
+def as_object(body: bytes) -> dict[str, Any]:
+    """Read an answer that is a JSON object of whatever form."""
+    return _OBJECT.validate_json(body)
+
+
+def verbatim(body: bytes) -> bytes:
+    """Return an answer as it came."""
     return body
 
 

@@ -1,10 +1,12 @@
-"""Follows a job's event stream across broken connections: what to ask, how to read it, when to give up.
+"""Follows an event stream across broken connections: what to ask, how to read it, when to give up.
 
 The clients do the reading; what they read and decide is written once, here.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -16,35 +18,39 @@ from dspy_service.client.errors import ApiError, ServiceUnreachableError, Unexpe
 from dspy_service.client.plans import PATIENT_PAUSES_SECONDS, RETRIED_STATUSES, retry_after_seconds
 from dspy_service.domain.events import Event
 
-_MEDIA_TYPE = "text/event-stream"
+EventT = TypeVar("EventT")
+
+MEDIA_TYPE = "text/event-stream"
 _SILENCE_SECONDS = 30.0  # the service says every ten that it is still there
 _COME_BACK = frozenset({"slow_reader", "store_unavailable"})
 
 
-class Following:
-    """One reader's place in the stream of one job."""
+class StreamFollowing(ABC, Generic[EventT]):
+    """One reader's place in one stream, whatever it tells."""
 
-    def __init__(self, job_id: str, *, after: int) -> None:
-        self.method = "GET"
-        self.path = f"/jobs/{quote(job_id, safe='')}/events"
+    content: bytes | None = None
+    """Body of the next connection's request."""
+
+    def __init__(self, method: str, path: str) -> None:
+        self.method = method
+        self.path = path
         self.has_ended = False
-        """Whether the job has ended and everything was told."""
+        """Whether everything was told."""
         self.pause_seconds = 0.0
         """Before the next connection."""
-        self._last_id = after
         self._failures = 0
 
     @property
+    @abstractmethod
     def headers(self) -> Mapping[str, str]:
         """What the next connection asks for."""
-        return {"Accept": _MEDIA_TYPE, "Last-Event-ID": str(self._last_id)}
 
     def timeout(self, usual: httpx.Timeout) -> httpx.Timeout:
         """Return the client's timeout, but patient enough to hear the next sign of life."""
         read_seconds = None if usual.read is None else max(usual.read, _SILENCE_SECONDS)
         return httpx.Timeout(connect=usual.connect, read=read_seconds, write=usual.write, pool=usual.pool)
 
-    def take(self, message: ServerSentEvent) -> Event | None:
+    def take(self, message: ServerSentEvent) -> EventT | None:
         """Read one message and return its event, if it is one that was not seen yet.
 
         Raises:
@@ -53,22 +59,10 @@ class Following:
         """
         self._failures = 0
         self.pause_seconds = PATIENT_PAUSES_SECONDS[0]
-        if not message.data or message.event == "gap":
-            return None
-        if message.event == "end":
-            self.has_ended = True
-            return None
-        if message.event == "error":
-            self._raise_unless_it_may_come_back(message.data)
-            return None
-        try:
-            event = Event.model_validate_json(message.data, extra="ignore")
-        except ValidationError as error:
-            raise UnexpectedAnswerError(self.method, self.path, httpx.codes.OK, str(error)) from error
-        if event.seq <= self._last_id:
-            return None
-        self._last_id = event.seq
-        return event
+        return self._read(message)
+
+    @abstractmethod
+    def _read(self, message: ServerSentEvent) -> EventT | None: ...
 
     def is_open(self, response: httpx.Response) -> bool:
         """Whether a stream begins here; else, once the answer was read, ``refused`` says what to do."""
@@ -77,7 +71,7 @@ class Following:
     def check(self, response: httpx.Response) -> None:
         """Make sure that it is a stream. Raises UnexpectedAnswerError."""
         found = response.headers.get("content-type", "no content")
-        if found.partition(";")[0] != _MEDIA_TYPE:
+        if found.partition(";")[0] != MEDIA_TYPE:
             raise UnexpectedAnswerError(self.method, self.path, response.status_code, found)
 
     def refused(self, response: httpx.Response) -> None:
@@ -98,6 +92,37 @@ class Following:
             raise error
         self.pause_seconds = PATIENT_PAUSES_SECONDS[self._failures]
         self._failures += 1
+
+
+class Following(StreamFollowing[Event]):
+    """One reader's place in the stream of one job."""
+
+    def __init__(self, job_id: str, *, after: int) -> None:
+        super().__init__("GET", f"/jobs/{quote(job_id, safe='')}/events")
+        self._last_id = after
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the next connection asks for."""
+        return {"Accept": MEDIA_TYPE, "Last-Event-ID": str(self._last_id)}
+
+    def _read(self, message: ServerSentEvent) -> Event | None:
+        if not message.data or message.event == "gap":
+            return None
+        if message.event == "end":
+            self.has_ended = True
+            return None
+        if message.event == "error":
+            self._raise_unless_it_may_come_back(message.data)
+            return None
+        try:
+            event = Event.model_validate_json(message.data, extra="ignore")
+        except ValidationError as error:
+            raise UnexpectedAnswerError(self.method, self.path, httpx.codes.OK, str(error)) from error
+        if event.seq <= self._last_id:
+            return None
+        self._last_id = event.seq
+        return event
 
     def _raise_unless_it_may_come_back(self, data: str) -> None:
         envelope = json.loads(data)

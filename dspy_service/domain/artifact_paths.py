@@ -9,6 +9,7 @@
     <job_id>/<fence>/events.jsonl     with index and spec.json, the archive: what left the job store after the end
     <job_id>/journal/<fence>-<n>.seg  answers of language models, in the order in which they came
     <job_id>/…                        copies of result and archive, for people and tools that look at the folder
+    programs/…                        what is served, see ``serving.version_paths``; no job's
 """
 
 import re

@@ -1,8 +1,12 @@
 """What can be wrong with whoever calls: the part of the tree in ``errors`` about keys, scopes and rates."""
 
 import math
+from typing import Literal
 
 from dspy_service.domain.errors import ServiceError
+
+_RUN_SECONDS = 1
+"""Runs take seconds, so that one of them will have ended; a job may take hours."""
 
 
 class UnauthenticatedError(ServiceError):
@@ -52,10 +56,11 @@ class RateLimitedError(TooManyRequestsError):
 
 
 class QuotaExceededError(TooManyRequestsError):
-    """The tenant has as many unfinished jobs as it may have."""
+    """The tenant has as many unfinished jobs, or runs, as it may have."""
 
     code = "quota_exceeded"
 
-    def __init__(self, max_live_jobs: int) -> None:
-        super().__init__(f"{max_live_jobs} of your jobs have not ended, which is the most; wait for one of them.")
+    def __init__(self, max_live_jobs: int, *, what: Literal["jobs", "runs"] = "jobs") -> None:
+        super().__init__(f"{max_live_jobs} of your {what} have not ended, which is the most; wait for one of them.")
         self.max_live_jobs = max_live_jobs
+        self.retry_after_seconds = _RUN_SECONDS if what == "runs" else None

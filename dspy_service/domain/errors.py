@@ -17,10 +17,20 @@
     │   ├── JobNotFoundError
     │   ├── ArtifactNotFoundError
     │   ├── KeyNotFoundError
+    │   ├── ProgramNotFoundError
+    │   ├── RunNotFoundError
+    │   ├── RunLogGoneError        the run is known, but its events are not kept any more
+    │   ├── ConversationNotFoundError
     │   └── FileNotStoredError     a name in the artifact store that holds nothing
     ├── ConflictError              must wait, or came too late
     │   ├── JobNotFinishedError
-    │   └── JobStateError          the job's state forbids what was asked
+    │   ├── JobStateError          the job's state forbids what was asked
+    │   ├── ProgramVersionRetiredError
+    │   ├── ProgramVersionInUseError
+    │   ├── NothingToRollBackError
+    │   └── ConversationBusyError
+    ├── PreconditionFailedError    somebody changed it since the caller looked
+    │   └── AliasMovedError
     ├── LeaseLostError             another worker owns the job now
     ├── SlowReaderError            a reader of events has fallen too far behind
     ├── ForbiddenAddressError      a webhook's host stands for an address that must not be called
@@ -31,7 +41,8 @@
     ├── ProtocolError              a peer sent bytes that are not our frames
     └── ModelCallError             a language model call failed; ``kind`` says how
 
-Those about who calls, and how often, stand in ``caller_errors``. Each class has a stable ``code`` that clients may
+Those about who calls, and how often, stand in ``caller_errors``, those about programs, runs and conversations in
+``serving.errors``. Each class has a stable ``code`` that clients may
 match on. Only ``api/errors.py`` knows HTTP statuses.
 """
 

@@ -42,7 +42,7 @@ class EventLog(Protocol):
 class EventStream(Protocol):
     """Watches the logs of many jobs over one connection, for as long as somebody watches them."""
 
-    def watch(self, job_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[Event], None]:
+    def watch(self, job_id: str, /, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[Event], None]:
         """Yield events with ``seq > after``: first those that are there, in pages, then new ones, for ever.
 
         An empty list says that there is nothing newer: once when the reader has caught up, then whenever nothing came

@@ -105,8 +105,11 @@ class ResponseCache(Protocol):
         """Return an answer, and note that it was used."""
         ...
 
-    async def keep(self, tenant: str, key: str, answer: str) -> None:
-        """Keep an answer for a while; the first one to a key stands. One that is too large is not kept."""
+    async def keep(self, tenant: str, key: str, answer: str, *, replace: bool = False) -> None:
+        """Keep an answer for a while. One that is too large is not kept.
+
+        The first answer to a key stands, unless this is to ``replace`` it.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -89,15 +89,19 @@ class Child:
             self.start()
         return True
 
+    def ask_to_stop(self) -> None:
+        """Ask the process to end, once; does not wait for it."""
+        if self._process is not None and not self._stopping and self.running:
+            self._process.send_signal(signal.SIGTERM)
+        self._stopping = True
+
     def stop(self, grace_seconds: float) -> None:
         """Ask the process to end, and after ``grace_seconds`` end it and everything that it started."""
         if self._process is None:
             return
-        self._stopping = True
-        if self.running:
-            self._process.send_signal(signal.SIGTERM)
-            if not self._ended_within(grace_seconds):
-                self._write(f"{self.name} did not stop within {grace_seconds:.0f} s and was killed.")
+        self.ask_to_stop()
+        if not self._ended_within(grace_seconds):
+            self._write(f"{self.name} did not stop within {grace_seconds:.0f} s and was killed.")
         self._collect()
         if self._reader is not None:
             self._reader.join(timeout=1.0)

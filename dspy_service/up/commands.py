@@ -4,12 +4,17 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
+from dspy_service.domain.workers import SERVING_QUEUE
+
 _PROVIDER_KEY = re.compile(r"(?:_API_KEYS?|_API_TOKEN|_API_SECRET|^HF_TOKEN|^HUGGING_?FACE\w*TOKEN)$", re.IGNORECASE)
 """Names under which providers keep their keys. Cloud storage credentials (``AWS_…``) stay: the artifact store needs
 them in both roles."""
 
 CLIENT_KEY_VARIABLE = "DSPY_SERVICE_API_KEY"
 """A person's own key to a service, which no role of the service needs."""
+
+SERVING_PROCESSES = 1
+"""Of a worker that only serves, unless it is told a number; each carries out many runs at a time."""
 
 _NOT_FOR_WORKERS = {
     CLIENT_KEY_VARIABLE,
@@ -31,12 +36,13 @@ def api_command(host: str, port: int, *, log_level: str) -> list[str]:
 
 
 def worker_command(queues: Sequence[str], concurrency: int, *, log_level: str) -> list[str]:
-    """Return the command line of one worker process with ``concurrency`` job slots."""
+    """Return the command line of one worker with ``concurrency`` pool children."""
     return [
         *(sys.executable, "-m", "celery", "--quiet", "--app", "workers.celery_app", "worker"),
         *("--pool", "prefork", "--concurrency", str(concurrency), "--queues", ",".join(queues)),
         *("--without-gossip", "--without-mingle"),  # chatter that grows with the square of the number of workers
         *("--task-events", "--loglevel", log_level.upper()),
+        *(("--hostname", f"{SERVING_QUEUE}@%h") if tuple(queues) == (SERVING_QUEUE,) else ()),  # one for jobs is there
     ]
 
 

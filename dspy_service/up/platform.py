@@ -12,9 +12,16 @@ import httpx
 from dspy_service.adapters.embedded_valkey import EmbeddedValkey
 from dspy_service.config import Settings
 from dspy_service.domain.errors import ConfigurationError, SandboxUnavailableError
+from dspy_service.domain.workers import JOBS_QUEUE, SERVING_QUEUE
 from dspy_service.up.binding import base_url, require_free_port, require_loopback
 from dspy_service.up.child import Child
-from dspy_service.up.commands import api_command, api_environment, worker_command, worker_environment
+from dspy_service.up.commands import (
+    SERVING_PROCESSES,
+    api_command,
+    api_environment,
+    worker_command,
+    worker_environment,
+)
 from dspy_service.up.output import HeldOutput
 from dspy_service.up.store import require_store
 
@@ -79,8 +86,12 @@ class Platform:
         """Stop the API, then the workers, then the store; each wait is bounded."""
         while self._children:
             child = self._children.pop()  # the API was started last
-            worker_seconds = self._settings.hand_back_seconds + WORKER_GRACE_SECONDS
-            child.stop(API_GRACE_SECONDS if child.name == "api" else worker_seconds)
+            if child.name == "api":
+                child.stop(API_GRACE_SECONDS)
+                continue
+            for other in (child, *self._children):
+                other.ask_to_stop()  # all workers at once: no job is to go on while runs end
+            child.stop(self._settings.hand_back_seconds + WORKER_GRACE_SECONDS)
         if self._valkey is not None:
             self._valkey.stop()
 
@@ -95,11 +106,16 @@ class Platform:
         if not require_store(settings).has_keys:
             require_loopback(settings.host)
         inherited = {**os.environ, **exported(settings)}
-        self._launch(
-            "worker",
-            worker_command(("jobs",), settings.worker_concurrency, log_level=settings.log_level),
-            worker_environment(inherited),
-        )
+        workers = {
+            "worker": (JOBS_QUEUE, settings.worker_concurrency),
+            "serving worker": (SERVING_QUEUE, SERVING_PROCESSES),
+        }
+        for name, (queue, concurrency) in workers.items():
+            self._launch(
+                name,
+                worker_command((queue,), concurrency, log_level=settings.log_level),
+                worker_environment(inherited),
+            )
         self._launch(
             "api",
             api_command(settings.host, settings.port, log_level=settings.log_level),
@@ -143,13 +159,16 @@ class Platform:
 
 
 def ask_health(http: httpx.Client) -> Health:
-    """Ask once whether the API can take jobs; an API that is not up yet is simply not ready."""
+    """Ask once whether jobs and runs would be taken; an API that is not up yet is simply not ready."""
     try:
         answer = http.get("/health")
         facts = answer.json()
     except (httpx.TransportError, ValueError):
         return Health(ready=False, facts={})
-    return Health(ready=answer.status_code == httpx.codes.OK, facts=facts if isinstance(facts, dict) else {})
+    facts = facts if isinstance(facts, dict) else {}
+    serving = facts.get("serving")  # is not told to strangers
+    serves = not isinstance(serving, dict) or bool(serving.get("live"))
+    return Health(ready=answer.status_code == httpx.codes.OK and serves, facts=facts)
 
 
 def exported(settings: Settings) -> dict[str, str]:

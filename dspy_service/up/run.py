@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dspy_service.config import Settings, load_settings
 from dspy_service.domain.errors import ServiceError
 from dspy_service.up.binding import free_port
-from dspy_service.up.commands import is_provider_key
+from dspy_service.up.commands import SERVING_PROCESSES, is_provider_key
 from dspy_service.up.platform import Platform
 from dspy_service.up.stopping import stop_signals_interrupt
 
@@ -64,6 +64,7 @@ def banner(settings: Settings, health: Mapping[str, object], environ: Mapping[st
     rows = {
         "API": f"{base_url}   (try it: {base_url}/docs)",
         "Workers": f"{settings.worker_concurrency} job slots, submitted code confined at level {level or 'unknown'}",
+        "Serving": f"{SERVING_PROCESSES * settings.serving_concurrency} runs of deployed programs at a time",
         "Store": "as DSPY_SERVICE_REDIS_URL says" if settings.redis_url else f"embedded Valkey in {settings.data_dir}",
         "Artifacts": settings.artifacts_url,
         "Models": "demo/in-context (needs no key)"

@@ -22,10 +22,13 @@ class Health:
 
     store_answers: bool
     live: tuple[WorkerInfo, ...]
+    """Those that are there for jobs."""
     minimum: SandboxLevel
     queue: QueueFigures = EMPTY_QUEUE
     tenants_are_limited: bool = False
     """Whether jobs may have to wait although a slot is free."""
+    serving: tuple[WorkerInfo, ...] = ()
+    """Those that are there for runs of deployed programs."""
 
     @property
     def eligible(self) -> tuple[WorkerInfo, ...]:
@@ -88,7 +91,14 @@ async def check_health(*, jobs: JobStore, rules: QueueRules) -> Health:
         queue = await jobs.figures()
     except StoreUnavailableError:
         return Health(store_answers=False, live=(), minimum=rules.min_level)
-    return Health(True, tuple(live), rules.min_level, queue, tenants_are_limited=rules.tenant_running_jobs > 0)
+    return Health(
+        store_answers=True,
+        live=tuple(worker for worker in live if not worker.only_serves),
+        minimum=rules.min_level,
+        queue=queue,
+        tenants_are_limited=rules.tenant_running_jobs > 0,
+        serving=tuple(worker for worker in live if worker.serves),
+    )
 
 
 async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:
@@ -99,7 +109,8 @@ async def require_sandbox(*, jobs: JobStore, minimum: SandboxLevel) -> None:
     Raises:
         SandboxUnavailableError: none may.
     """
-    weak = Health(store_answers=True, live=tuple(await jobs.live_workers()), minimum=minimum).too_weak
+    live = tuple(worker for worker in await jobs.live_workers() if not worker.only_serves)
+    weak = Health(store_answers=True, live=live, minimum=minimum).too_weak
     if weak is not None:
         raise weak
 

@@ -60,6 +60,14 @@ class ResponseCacheContract:
 
         assert await backend.cache.find("acme", "k1") == "first"
 
+    async def test_an_answer_takes_the_place_of_another_where_that_is_asked(self, backend: Backend) -> None:
+        await backend.cache.keep("acme", "k1", "first")
+        await backend.cache.keep("acme", "k1", "second", replace=True)
+        await backend.cache.keep("acme", "k2", "new", replace=True)
+
+        assert await backend.cache.find("acme", "k1") == "second"
+        assert await backend.cache.find("acme", "k2") == "new"
+
     async def test_what_was_not_used_for_longest_leaves_first(self, backend: Backend) -> None:
         for number in range(16):
             await backend.cache.keep("acme", f"k{number}", "x" * 3_800)

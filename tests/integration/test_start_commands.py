@@ -28,7 +28,12 @@ BIN = Path(sys.executable).parent
 def start_command(service: str, replaced: Mapping[str, str] | None = None) -> list[str]:
     """Return a container's command as the container sees it: ``$$`` is compose's way to write ``$``."""
     words = [str(word) for word in SERVICES[service]["command"]]
-    for old, new in {"$$": "$", "${WORKER_CONCURRENCY:-2}": "1", **(replaced or {})}.items():
+    for old, new in {
+        "$$": "$",
+        "${WORKER_CONCURRENCY:-2}": "1",
+        "${SERVING_PROCESSES:-1}": "1",
+        **(replaced or {}),
+    }.items():
         words = [word.replace(old, new) for word in words]
     return words
 
@@ -86,7 +91,7 @@ def test_api_and_worker_start_become_ready_and_stop(redis_url: str, folder: Path
         assert "Traceback" not in worker.output + api.output
 
 
-@pytest.mark.parametrize("role", ["api", "worker"])
+@pytest.mark.parametrize("role", ["api", "worker", "serving"])
 def test_a_role_waits_for_a_store_that_comes_late(role: str, folder: Path) -> None:
     port = free_port("127.0.0.1")
 
@@ -98,6 +103,20 @@ def test_a_role_waits_for_a_store_that_comes_late(role: str, folder: Path) -> No
             started_early.stop(signal.SIGTERM)
 
     assert "REDIS_URL does not answer" not in started_early.output
+
+
+def test_a_serving_worker_starts_is_counted_and_stops(redis_url: str, folder: Path) -> None:
+    port = free_port("127.0.0.1")
+
+    with container("api", redis_url, folder, port=port) as api, container("serving", redis_url, folder) as serving:
+        wait_until(lambda: health_of(api).get("serving", {}).get("live") == 1, seconds=90)
+        health = health_of(api)
+        code = serving.stop(signal.SIGTERM)
+
+    assert health["serving"] == {"live": 1, "concurrency": 50}
+    assert health["workers"]["live"] == 0
+    assert code == 0
+    assert "Traceback" not in serving.output
 
 
 def test_the_api_waits_for_a_first_key_before_it_listens_beyond_loopback(redis_url: str, folder: Path) -> None:
@@ -169,6 +188,14 @@ def status(http: httpx.Client, path: str) -> int:
         return http.get(path).status_code
     except httpx.TransportError:
         return 0
+
+
+def health_of(api: Started) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = httpx.get(f"{api.base_url}/health", trust_env=False).json()
+    except httpx.TransportError:
+        return {}
+    return facts
 
 
 def answers(client: redis.Redis) -> bool:

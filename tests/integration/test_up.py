@@ -1,6 +1,7 @@
 """`python main.py`: one command brings everything up, and one Ctrl-C leaves nothing behind."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -190,7 +191,7 @@ def test_a_part_that_cannot_start_is_one_sentence_with_its_last_words(folder: Pa
 
     assert code == 1
     assert len(program.lines) == 1, program.output
-    assert "The worker ended with code 1 while starting" in program.lines[0]
+    assert re.match(r"The (serving )?worker ended with code 1 while starting", program.lines[0])
     assert program.lines[0].endswith("out of cheese")
 
 

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,40 +23,51 @@ class Api:
     program: Started
     store: EmbeddedValkey
     folder: Path
+    settings: Mapping[str, str]
 
     @property
     def url(self) -> str:
         return self.program.base_url
 
     @contextmanager
+    def sibling(self) -> Iterator["Api"]:
+        """Start another one beside it, over the same store."""
+        with _api(self.store, self.folder, free_port("127.0.0.1"), self.settings) as api:
+            yield api
+
+    @contextmanager
     def successor(self) -> Iterator["Api"]:
         """Start another one at the same address, once the first has stopped."""
-        with _api(self.store, self.folder, int(self.url.rpartition(":")[2])) as api:
+        with _api(self.store, self.folder, int(self.url.rpartition(":")[2]), self.settings) as api:
             yield api
 
 
 @contextmanager
-def api_process() -> Iterator[Api]:
-    """Run store and API around the block."""
+def api_process(**settings: str) -> Iterator[Api]:
+    """Run store and API around the block; settings are named without their prefix."""
     folder = Path(tempfile.mkdtemp(prefix="dspy-"))
     try:
-        with EmbeddedValkey.start(folder / "data") as store, _api(store, folder, free_port("127.0.0.1")) as api:
+        with (
+            EmbeddedValkey.start(folder / "data") as store,
+            _api(store, folder, free_port("127.0.0.1"), settings) as api,
+        ):
             yield api
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _api(store: EmbeddedValkey, folder: Path, port: int) -> Iterator[Api]:
+def _api(store: EmbeddedValkey, folder: Path, port: int, settings: Mapping[str, str]) -> Iterator[Api]:
     environment = plain_environment(
         DSPY_SERVICE_REDIS_URL=store.url,
         DSPY_SERVICE_DATA_DIR=str(folder / "data"),
         DSPY_SERVICE_ARTIFACTS_URL=str(folder / "artifacts"),
+        **{f"DSPY_SERVICE_{name}": value for name, value in settings.items()},
     )
     command = [str(Path(sys.executable).with_name("dspy-service")), "api", "--port", str(port)]
     with started(command, environment, port=port) as program:
         wait_until(lambda: _listens(program), seconds=60)
-        yield Api(program, store, folder)
+        yield Api(program, store, folder, settings)
 
 
 def _listens(program: Started) -> bool:

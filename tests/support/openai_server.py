@@ -16,11 +16,12 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.openai_stream import stream_answer
 from workers.lm.demo.answering import answer as demo_answer
 
 Body = dict[str, Any]
@@ -40,6 +41,13 @@ class Reply:
     """Whether it says how many tokens it took."""
     raw: bytes | None = None
     hang_up: bool = False
+    pieces: Sequence[str] | None = None
+    """How a streamed answer is cut; None: into words."""
+    piece_seconds: float = 0.0
+    """Before each piece but the first."""
+    breaks_after: int | None = None
+    """Pieces after which a streamed answer ends in a closed connection."""
+    finish_reason: str = "stop"
 
 
 Script = Callable[[Body], Reply]
@@ -57,6 +65,10 @@ class Received:
     """Just before its answer was sent, if anybody was there to take it; None while it is open."""
     reply: Reply | None = None
     """What the script decided."""
+    pieces_sent: int = 0
+    """Of a streamed answer."""
+    closed_at: float | None = None
+    """When the client was gone before its streamed answer ended."""
 
     @property
     def authorization(self) -> str:
@@ -161,6 +173,10 @@ class OpenAIServer:
                 request.answered_at = time.monotonic()
                 if reply.hang_up:
                     return
+                if request.body.get("stream") and reply.raw is None:
+                    if not await stream_answer(request, reply, reader, writer):
+                        return
+                    continue
                 writer.write(_http(reply, self._completion(request.body, reply)))
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -175,7 +191,8 @@ class OpenAIServer:
         if prompt is None:
             prompt = sum(len(_plain(message["content"]).split()) for message in body["messages"])
         completion = len(reply.text.split()) if reply.completion_tokens is None else reply.completion_tokens
-        message = {"role": "assistant", "content": reply.text}
+        text = "".join(reply.pieces) if reply.pieces is not None else reply.text
+        message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         return json.dumps(
             {
@@ -183,7 +200,7 @@ class OpenAIServer:
                 "object": "chat.completion",
                 "created": 1,
                 "model": body.get("model"),
-                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                "choices": [{"index": 0, "finish_reason": reply.finish_reason, "message": message}],
                 **({"usage": usage} if reply.has_usage else {}),
             }
         ).encode()

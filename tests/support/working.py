@@ -83,12 +83,12 @@ async def archive(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, job_id: 
     await settle_job(job_id, jobs=jobs, artifacts=artifacts, secret_key=SECRET_KEY)
 
 
-async def announce(jobs: MemoryJobStore, *levels: SandboxLevel) -> None:
+async def announce(jobs: MemoryJobStore, *levels: SandboxLevel, queues: tuple[str, ...] = ("jobs",)) -> None:
     """Let a worker of each level say that it lives."""
     for number, level in enumerate(levels):
         worker = WorkerInfo(
-            worker_id=f"host:{number}:0",
-            queues=("jobs",),
+            worker_id=f"{queues[0]}:{number}:0",
+            queues=queues,
             concurrency=2,
             sandbox_level=level,
             started_at=datetime.now(UTC),

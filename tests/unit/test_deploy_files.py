@@ -13,17 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("api", "worker", "flower")
+OURS = ("api", "worker", "serving", "flower")
+WORKERS = ("worker", "serving")
 
 
 def environment(service: str) -> dict[str, str | None]:
     return dict(SERVICES[service].get("environment", {}))
 
 
-def test_the_four_parts_are_there_and_flower_only_on_demand() -> None:
-    assert set(SERVICES) == {"api", "worker", "redis", "flower"}
+def test_the_five_parts_are_there_and_flower_only_on_demand() -> None:
+    assert set(SERVICES) == {"api", "worker", "serving", "redis", "flower"}
     assert SERVICES["flower"]["profiles"] == ["monitoring"]
-    assert not [name for name in ("api", "worker", "redis") if "profiles" in SERVICES[name]]
+    assert not [name for name in ("api", "worker", "serving", "redis") if "profiles" in SERVICES[name]]
 
 
 def test_only_loopback_of_the_host_is_published() -> None:
@@ -37,8 +38,15 @@ def test_the_api_starts_by_the_command_that_asks_for_a_key_beyond_loopback() -> 
     assert "DSPY_SERVICE_HOST" not in environment("api")
 
 
-def test_api_and_worker_read_the_same_further_settings() -> None:
-    assert SERVICES["api"]["env_file"] == SERVICES["worker"]["env_file"] == [{"path": "service.env", "required": False}]
+@pytest.mark.parametrize("name", ["api", *WORKERS])
+def test_api_and_workers_read_the_same_further_settings(name: str) -> None:
+    assert SERVICES[name]["env_file"] == [{"path": "service.env", "required": False}]
+
+
+def test_each_queue_has_a_worker() -> None:
+    queues = [SERVICES[name]["command"][SERVICES[name]["command"].index("--queues") + 1] for name in WORKERS]
+
+    assert queues == ["jobs", "serving"]
 
 
 def test_redis_keeps_an_append_only_file_on_a_volume_and_evicts_nothing() -> None:
@@ -58,11 +66,11 @@ def test_flower_is_read_only_and_refuses_to_start_without_a_password() -> None:
     assert environment("flower")["FLOWER_BASIC_AUTH"] is None, "a default password would be everybody's"
 
 
-def test_provider_keys_reach_the_worker_alone_and_none_is_written_down() -> None:
+def test_provider_keys_reach_the_workers_alone_and_none_is_written_down() -> None:
     holders = {name for name in SERVICES for variable in environment(name) if is_provider_key(variable)}
     written = [value for name in SERVICES for key, value in environment(name).items() if is_provider_key(key) and value]
 
-    assert holders == {"worker"}
+    assert holders == set(WORKERS)
     assert written == []
 
 
@@ -83,9 +91,9 @@ def test_our_containers_wait_for_a_healthy_redis(name: str) -> None:
     assert environment(name)["DSPY_SERVICE_REDIS_URL"] == "redis://redis:6379/0"
 
 
-def test_api_and_worker_share_the_artifacts() -> None:
-    assert "data:/data" in SERVICES["api"]["volumes"]
-    assert "data:/data" in SERVICES["worker"]["volumes"]
+def test_api_and_workers_share_the_artifacts() -> None:
+    for name in ("api", *WORKERS):
+        assert "data:/data" in SERVICES[name]["volumes"]
     assert "DSPY_SERVICE_ARTIFACTS_URL=/data/artifacts" in DOCKERFILE
     assert "DSPY_SERVICE_DATA_DIR=/data" in DOCKERFILE, "and with it the secret key"
 

@@ -44,8 +44,10 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def dispatching(jobs: MemoryJobStore, doorbell: MemoryDoorbell, *chores: Chore) -> AsyncIterator[None]:
-    task = asyncio.create_task(dispatch(Door(jobs, doorbell, chores), WORKER))
+async def dispatching(
+    jobs: MemoryJobStore, doorbell: MemoryDoorbell, *chores: Chore, worker: WorkerInfo = WORKER
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(dispatch(Door(jobs, doorbell, chores), worker))
     try:
         yield
     finally:
@@ -59,6 +61,21 @@ async def test_a_job_that_was_submitted_before_the_worker_came_is_rung_for() -> 
 
     async with dispatching(jobs, doorbell):
         await eventually(lambda: doorbell.rung == [job.job_id])
+
+
+async def test_a_worker_that_only_serves_rings_for_nobody_and_does_its_chores() -> None:
+    jobs, doorbell, done = MemoryJobStore(), MemoryDoorbell(), asyncio.Event()
+    await jobs.create(a_new_job())
+
+    async def step() -> None:
+        done.set()
+
+    chore = Chore("note that it was here", step, period_seconds=1.0)
+    async with dispatching(jobs, doorbell, chore, worker=WORKER.model_copy(update={"queues": ("serving",)})):
+        await asyncio.wait_for(done.wait(), 10)
+        await eventually(lambda: bool(jobs._workers))
+
+    assert doorbell.rung == []
 
 
 async def test_a_submit_wakes_an_idle_dispatcher() -> None:

@@ -63,6 +63,13 @@ def test_a_worker_serves_its_queues_with_its_slots() -> None:
     assert command[command.index("--concurrency") + 1] == "3"
 
 
+def test_a_worker_that_only_serves_has_a_name_beside_the_one_for_jobs() -> None:
+    serving, jobs = (worker_command((queue,), 1, log_level="warning") for queue in ("serving", "jobs"))
+
+    assert serving[serving.index("--hostname") + 1] == "serving@%h"
+    assert "--hostname" not in jobs
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
 def test_loopback_addresses_are_open_to_this_machine_only(host: str) -> None:
     require_loopback(host)

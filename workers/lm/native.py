@@ -2,11 +2,12 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, Literal
 
 from dspy._vendor.lm15.router import LITELLM_PROVIDER_PREFIXES  # not re-exported by dspy.lm15
 from dspy._vendor.lm15.transports import StdlibAsyncTransport  # not re-exported by dspy.lm15
+from dspy._vendor.lm15.types import StreamEvent  # not re-exported by dspy.lm15
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from dspy.lm15 import AuthError, LM15Error, NotConfiguredError, Request, Response, RouterConfig
 
@@ -37,12 +38,19 @@ class NativeEngine:
 
     def __init__(self, provider: object, transport: StdlibAsyncTransport) -> None:
         self._complete = provider.complete  # type: ignore[attr-defined]  # lm15's adapters are untyped
+        self._stream = provider.stream  # type: ignore[attr-defined]  # the same
+        self.can_stream = bool(provider.supports.stream)  # type: ignore[attr-defined]  # the same
         self._transport = transport
 
     async def complete(self, request: Request, *, sample: str) -> Response:  # noqa: ARG002  # real models sample
         """See AsyncEngine."""
         response: Response = await self._complete(request)
         return response
+
+    def stream(self, request: Request, *, sample: str) -> AsyncIterator[StreamEvent]:  # noqa: ARG002  # as above
+        """See StreamingEngine."""
+        events: AsyncIterator[StreamEvent] = self._stream(request)
+        return events
 
     async def aclose(self) -> None:
         """See AsyncEngine."""
@@ -98,10 +106,11 @@ def native_target(
         if settings.base_url
         else (keys or {}).get(resolution.provider) or variables.get(engine.resolve(model).env_key or "")
     )
+    native = NativeEngine(provider, transport)
     return Target(
         alias=alias(settings),
         wire_model=resolution.model,
-        engine=NativeEngine(provider, transport),
+        engine=native,
         price=priced.price,
         is_priced=priced.is_known,
         prices_as_of=priced.as_of,
@@ -110,6 +119,7 @@ def native_target(
         is_shared=not settings.base_url or place in models.limits,  # an endpoint that the operator names is his own
         provider_limits=models.limits.get(place, ProviderLimits()),
         secrets=environment.secrets,
+        streams=native if native.can_stream else None,
     )
 
 

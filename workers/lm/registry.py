@@ -1,10 +1,11 @@
 """Resolves the model of a role to something that can be called, and says what it can do."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import dspy
+from dspy._vendor.lm15.types import StreamEvent  # not re-exported by dspy.lm15
 from dspy.clients.capabilities import capabilities as lm_capabilities
 from dspy.lm15 import Request, Response
 
@@ -108,6 +109,9 @@ class _DemoEngine:
     async def complete(self, request: Request, *, sample: str) -> Response:
         return await self._engine.complete(request, sample=sample)
 
+    def stream(self, request: Request, *, sample: str) -> AsyncIterator[StreamEvent]:
+        return self._engine.stream(request, sample=sample)
+
     async def aclose(self) -> None:
         await self._engine.aclose()
 
@@ -117,12 +121,14 @@ def _demo_target(settings: ModelSettings, limits: ProviderLimits | None) -> Targ
         options = parse_demo_model(settings.name)
     except DemoModelNameError as error:
         raise ModelCallError(ModelErrorKind.UNSUPPORTED_MODEL, str(error), model=settings.name) from error
+    engine = _DemoEngine(AsyncDemoEngine(options))
     return Target(
         alias=alias(settings),
         wire_model=settings.name,
-        engine=_DemoEngine(AsyncDemoEngine(options)),
+        engine=engine,
         price=lambda _request, _response: 0.0,  # it runs here and costs nothing
         provider="demo" if limits else "",  # its simulated refusals slow nobody else down
         place="demo",
         provider_limits=limits or ProviderLimits(),
+        streams=engine,
     )

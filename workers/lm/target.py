@@ -1,8 +1,10 @@
 """What can be called: one language model behind one engine, with all that must be known about it."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dspy._vendor.lm15.types import StreamEvent  # not re-exported by dspy.lm15
 from dspy.lm15 import Request, Response
 
 from dspy_service.domain.throttle import ProviderLimits
@@ -21,6 +23,14 @@ class AsyncEngine(Protocol):
 
     async def aclose(self) -> None:
         """Close connections."""
+        ...
+
+
+class StreamingEngine(Protocol):
+    """One attempt at one call whose answer is told while it is written."""
+
+    def stream(self, request: Request, *, sample: str) -> AsyncIterator[StreamEvent]:
+        """Yield lm15's events: one start, deltas, one end; or raise an lm15 error. ``sample`` as in AsyncEngine."""
         ...
 
 
@@ -48,3 +58,5 @@ class Target:
     """Whether it counts the calls of all tenants together; else one tenant's endpoint holds up nobody else's jobs."""
     provider_limits: ProviderLimits = field(default_factory=ProviderLimits)
     """What the operator says that it allows."""
+    streams: StreamingEngine | None = field(default=None, repr=False)
+    """The same model piece by piece; None: it answers only as a whole."""

@@ -12,15 +12,20 @@ from typing import Any
 import cloudpickle
 import dspy
 from dspy.utils.saving import get_dependency_versions
+from pydantic.fields import FieldInfo
 
 from dspy_service.domain.frames import CHUNK_BYTES
 from dspy_service.domain.job import Failure
+from dspy_service.domain.serving.plain_types import plain_type
 from workers.runner.channel import Channel
 from workers.runner.failures import JobFailed, describe
 from workers.runner.reporting import plain
 from workers.runner.sources import SIGNATURE_MODULE
 
 ALWAYS_KEPT = frozenset({"_compiled", "history", "callbacks"})
+
+_PLAIN_MODULES = frozenset({"builtins", "typing", dspy.History.__module__})
+"""Where the types are at home that are known by a bare name; a submitter may call a class of its own ``History``."""
 
 
 def strip(program: dspy.Module, *, like: dspy.Module) -> None:
@@ -77,7 +82,9 @@ def signature_data(signature: type[Any]) -> dict[str, Any]:
     for side, found in (("input", signature.input_fields), ("output", signature.output_fields)):
         for name, field in found.items():
             extra = field.json_schema_extra or {}
-            fields.append({"name": name, "side": side, "type": _type_name(field.annotation), "desc": extra.get("desc")})
+            told = {"name": name, "side": side, "type": _type_name(field.annotation), "desc": extra.get("desc")}
+            constraints = {"constraints": extra["constraints"]} if extra.get("constraints") else {}
+            fields.append({**told, **constraints, **_default_of(field)})
     return {"name": signature.__name__, "instructions": signature.instructions, "fields": plain(fields)}
 
 
@@ -97,7 +104,19 @@ def send_files(channel: Channel, files: Sequence[tuple[str, bytes]], *, checkpoi
             channel.say({"t": "blob", "name": name, "data": encoded, "last": last, "checkpoint": checkpoint})
 
 
+def _default_of(field: FieldInfo) -> dict[str, Any]:
+    """Return the default of a field, or that only its code can make it; empty where the field is required."""
+    if field.is_required():
+        return {}
+    try:
+        is_json = field.default_factory is None and json.loads(json.dumps(field.default)) == field.default
+    except (TypeError, ValueError):
+        is_json = False
+    return {"default": field.default} if is_json else {"default_is_code": True}
+
+
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  # any annotation
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation.__name__
+        is_its_own = annotation.__module__ not in _PLAIN_MODULES and plain_type(annotation.__name__) is not None
+        return f"{annotation.__module__}.{annotation.__name__}" if is_its_own else annotation.__name__
     return str(annotation).replace("typing.", "").replace(f"{SIGNATURE_MODULE}.", "")

@@ -38,8 +38,10 @@ class MemoryResponseCache:
         answers[key] = (self._clock(), answer)  # at the end again: the order is that of the last use
         return answer
 
-    async def keep(self, tenant: str, key: str, answer: str) -> None:
+    async def keep(self, tenant: str, key: str, answer: str, *, replace: bool = False) -> None:
         """Keep an answer for a while."""
+        if replace:
+            self._answers[tenant].pop(key, None)
         if await self.find(tenant, key) is not None or _size(answer) * _SHARE > self._max_bytes:
             return
         answers = self._answers[tenant]

@@ -42,9 +42,9 @@ class RedisResponseCache:
         )
         return found
 
-    async def keep(self, tenant: str, key: str, answer: str) -> None:
+    async def keep(self, tenant: str, key: str, answer: str, *, replace: bool = False) -> None:
         """Keep an answer for a while."""
-        args = (key, answer, self._max_bytes, self._unused_micros, self._unused_micros // 1000)
+        args = (key, answer, self._max_bytes, self._unused_micros, self._unused_micros // 1000, int(replace))
         await self._client.run("cache_keep", keys=_keys(tenant), args=args)
 
     async def aclose(self) -> None:

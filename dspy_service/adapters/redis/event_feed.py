@@ -1,33 +1,45 @@
-"""The newest events of one job, kept once for all of its readers."""
+"""The newest events of one log, kept once for all of its readers."""
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 from dspy_service.domain.errors import SlowReaderError
-from dspy_service.domain.events import Event
 
 
-class EventFeed:
+class Numbered(Protocol):
+    """An event of a log, whatever it says."""
+
+    @property
+    def seq(self) -> int:
+        """Its number, from 1; they rise by one."""
+        ...
+
+
+E = TypeVar("E", bound=Numbered)
+
+
+class EventFeed(Generic[E]):
     """A window on the end of a log. It costs the same for one reader as for a thousand.
 
     Every reader keeps a position of its own in the one window, so that a slow one costs no memory: once the window has
     moved past its position, it is told to come back later.
 
     Args:
-        job_id: Whose log.
+        owner_id: Of the job or run whose log it is.
         window: Events that are kept.
     """
 
-    def __init__(self, job_id: str, *, window: int) -> None:
-        self.job_id = job_id
+    def __init__(self, owner_id: str, *, window: int) -> None:
+        self.owner_id = owner_id
         self.readers = 0
         self.is_closed = False
         self.last: int | None = None
         """Number of the newest event that was read from the store; None until somebody has read up to there."""
         self.first_missing = 0
         """The number before the first event of the window; whoever has seen it can go on from here."""
-        self._events: deque[Event] = deque(maxlen=window)
+        self._events: deque[E] = deque(maxlen=window)
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
 
@@ -36,7 +48,7 @@ class EventFeed:
         if self.last is None:
             self.last = self.first_missing = last
 
-    def add(self, events: Sequence[Event]) -> None:
+    def add(self, events: Sequence[E]) -> None:
         """Append what was read behind ``last``, and wake everybody."""
         for event in events:
             if len(self._events) == self._events.maxlen:
@@ -59,7 +71,7 @@ class EventFeed:
         """Whether whoever has seen everything up to ``position`` can go on from here."""
         return self.last is not None and position >= self.first_missing
 
-    def since(self, position: int) -> list[Event]:
+    def since(self, position: int) -> list[E]:
         """Return the events with ``seq > position``, oldest first.
 
         Raises:
@@ -71,7 +83,7 @@ class EventFeed:
             raise SlowReaderError(
                 f"More than {self._events.maxlen} events came since number {position}; read on from there."
             )
-        news: list[Event] = []
+        news: list[E] = []
         for event in reversed(self._events):
             if event.seq <= position:
                 break

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from redis.asyncio.client import PubSub
 
 from dspy_service.adapters.redis.client import RedisClient, answering
-from dspy_service.adapters.redis.event_feed import EventFeed
+from dspy_service.adapters.redis.event_feed import E, EventFeed
 from dspy_service.adapters.redis.key_names import EVENTS, log_key
 from dspy_service.adapters.redis.records import event_from_entry
 from dspy_service.domain.errors import StoreUnavailableError
@@ -29,24 +29,35 @@ _RETRY_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
-class RedisEventStream:
-    """Hears on one channel which job has news, and reads each job's news once for all of its readers.
+class LogKind(NamedTuple, Generic[E]):
+    """Where logs of one kind stand, and how their entries are read."""
+
+    channel: str
+    """That tells the ids of whatever was written to."""
+    key_of: Callable[[str], str]
+    read_entry: Callable[[str, Mapping[str, str]], E]
+
+
+class RedisLogStream(Generic[E]):
+    """Hears on one channel which job, or run, has news, and reads its news once for all of its readers.
 
     A message only says where to look. Whatever becomes of it, every watched log is looked at each second, so that a
-    lost one costs a second and nothing else. The cost of listening does not depend on how many jobs are watched, which
+    lost one costs a second and nothing else. The cost of listening does not depend on how many logs are watched, which
     is why this is no blocking XREAD over all of their logs.
 
     Args:
         url: Of the Redis.
-        window: Events of each watched job that are kept for readers.
+        kind: Which logs.
+        window: Events of each watched log that are kept for readers.
         patience_seconds: How long the store may be away before the readers are sent away.
     """
 
-    def __init__(self, url: str, *, window: int = 1024, patience_seconds: float = 60.0) -> None:
+    def __init__(self, url: str, kind: LogKind[E], *, window: int = 1024, patience_seconds: float = 60.0) -> None:
         self._client = RedisClient(url)
+        self._kind = kind
         self._window = window
         self._patience_seconds = patience_seconds
-        self._feeds: dict[str, EventFeed] = {}
+        self._feeds: dict[str, EventFeed[E]] = {}
         self._reading = asyncio.Lock()  # one read at a time, so one connection
         self._marked: set[str] = set()
         self._news = asyncio.Event()
@@ -54,18 +65,17 @@ class RedisEventStream:
         self._is_closed = False
         self._poll_at = 0.0
 
-    async def watch(self, job_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[Event], None]:
+    async def watch(self, owner_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[E], None]:
         """Yield what there is, then what comes; see the port."""
-        feed = self._join(job_id)
+        feed = self._join(owner_id)
         try:
             position, count = after, _FIRST_PAGE
             while not feed.reaches_back_to(position) and not self._is_closed:
-                page = await self._page(job_id, position, count)
+                page, size = await self._page(owner_id, position, count)
                 is_last = len(page) < count
                 if page:
                     position = page[-1].seq
-                    is_small = sum(len(event.json_line) for event in page) < _PAGE_BYTES
-                    count = min(2 * count, _PAGE) if is_small else max(count // 2, 1)
+                    count = min(2 * count, _PAGE) if size < _PAGE_BYTES else max(count // 2, 1)
                     yield page
                 if is_last:
                     position = await self._arrive(feed, position)
@@ -95,8 +105,8 @@ class RedisEventStream:
             await asyncio.wait([listener])
         await self._client.aclose()
 
-    def _join(self, job_id: str) -> EventFeed:
-        feed = self._feeds.setdefault(job_id, EventFeed(job_id, window=self._window))
+    def _join(self, owner_id: str) -> EventFeed[E]:
+        feed = self._feeds.setdefault(owner_id, EventFeed(owner_id, window=self._window))
         feed.readers += 1
         if self._is_closed:
             feed.close()
@@ -104,12 +114,12 @@ class RedisEventStream:
             self._listener = asyncio.create_task(self._listen())
         return feed
 
-    def _leave(self, feed: EventFeed) -> None:
+    def _leave(self, feed: EventFeed[E]) -> None:
         feed.readers -= 1
-        if not feed.readers and self._feeds.get(feed.job_id) is feed:
-            del self._feeds[feed.job_id]
+        if not feed.readers and self._feeds.get(feed.owner_id) is feed:
+            del self._feeds[feed.owner_id]
 
-    async def _arrive(self, feed: EventFeed, position: int) -> int:
+    async def _arrive(self, feed: EventFeed[E], position: int) -> int:
         """Start the feed at the end of the log, and return where a reader who has seen ``position`` goes on.
 
         Whatever is written after the read that happens here is announced while the feed has started; what was written
@@ -120,26 +130,29 @@ class RedisEventStream:
             await self._read([feed])
         return position if feed.reaches_back_to(position) else feed.first_missing
 
-    async def _page(self, job_id: str, after: int, count: int) -> list[Event]:
+    async def _page(self, owner_id: str, after: int, count: int) -> tuple[list[E], int]:
+        """Return events, and how many characters they have in the store."""
         async with self._reading:
-            entries = await self._client.command("XRANGE", log_key(job_id), f"{after + 1}-0", "+", "COUNT", count)
-        return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
+            key = self._kind.key_of(owner_id)
+            entries = await self._client.command("XRANGE", key, f"{after + 1}-0", "+", "COUNT", count)
+        size = sum(len(text) for _, fields in entries for text in fields.values())
+        return [self._kind.read_entry(entry_id, fields) for entry_id, fields in entries], size
 
-    async def _read(self, feeds: Iterable[EventFeed]) -> None:
+    async def _read(self, feeds: Iterable[EventFeed[E]]) -> None:
         """Bring feeds that have started up to the ends of their logs."""
         behind = [feed for feed in feeds if feed.last is not None]
         while behind:
             asked, behind = behind[:_LOGS], behind[_LOGS:]
             async with self._reading:
-                behind += await self._read_pages({log_key(feed.job_id): feed for feed in asked})
+                behind += await self._read_pages({self._kind.key_of(feed.owner_id): feed for feed in asked})
 
-    async def _read_pages(self, asked: Mapping[str, EventFeed]) -> list[EventFeed]:
+    async def _read_pages(self, asked: Mapping[str, EventFeed[E]]) -> list[EventFeed[E]]:
         """Add at most one page to each feed, and return those that may have more."""
         ids = [f"{feed.last}-0" for feed in asked.values()]
         found = await self._client.command("XREAD", "COUNT", _PAGE, "STREAMS", *asked, *ids)
         pages = found.items() if isinstance(found, dict) else found or ()  # RESP 3 or 2
         for key, entries in pages:
-            asked[key].add([event_from_entry(entry_id, fields) for entry_id, fields in entries])
+            asked[key].add([self._kind.read_entry(entry_id, fields) for entry_id, fields in entries])
         return [asked[key] for key, entries in pages if len(entries) == _PAGE]
 
     async def _listen(self) -> None:
@@ -173,7 +186,7 @@ class RedisEventStream:
             self._poll_at = asyncio.get_running_loop().time() + _POLL_SECONDS
             self._marked.update(self._feeds)
             self._wake_all()
-        feeds = [self._feeds[job_id] for job_id in self._marked & self._feeds.keys()]
+        feeds = [self._feeds[owner_id] for owner_id in self._marked & self._feeds.keys()]
         self._news.clear()
         self._marked.clear()
         await self._read(feeds)
@@ -203,7 +216,7 @@ class RedisEventStream:
         pubsub = self._client.pubsub()
         try:
             async with answering():
-                await pubsub.subscribe(EVENTS)
+                await pubsub.subscribe(self._kind.channel)
             self._marked.update(self._feeds)
             self._news.set()
             yield pubsub
@@ -219,6 +232,14 @@ class RedisEventStream:
         feeds, self._feeds = self._feeds, {}
         for feed in feeds.values():
             feed.fail(error)
+
+
+class RedisEventStream(RedisLogStream[Event]):
+    """The logs of jobs."""
+
+    def __init__(self, url: str, *, window: int = 1024, patience_seconds: float = 60.0) -> None:
+        kind = LogKind(EVENTS, log_key, event_from_entry)
+        super().__init__(url, kind, window=window, patience_seconds=patience_seconds)
 
 
 if TYPE_CHECKING:

@@ -33,6 +33,39 @@ key (one hash tag)                          holds
 ``{dspy}:events``                           channel: id of a job that has new events
 ``{dspy}:workers``                          hash: worker id to ``<expiry> <JSON>``
 ``{dspy}:pin:<name>``                       a value that the first to write it decided
+``{dspy}:run:<id>``                         hash: the record of a run, see ``redis.run_entries``; for a day from its end
+``{dspy}:run:<id>:log``                     stream: entry ``<seq>-0`` is event ``seq``; for some minutes likewise
+``{dspy}:run:<id>:fold``                    JSON of what stands for the events that were trimmed from a long log
+``{dspy}:runs:waiting``                     set of tenants that have runs to take
+``{dspy}:runs:waiting:<tenant>``            zset of runs to take, by ``created_at``
+``{dspy}:runs:working:<tenant>``            set of runs that workers hold
+``{dspy}:runs:live:<tenant>``               set of runs that have not ended
+``{dspy}:runs:served``                      zset of tenants, by the time of their last claim; those of the last day
+``{dspy}:runs:leases``                      zset: runs that workers hold, by the time their lease ends
+``{dspy}:runs:unread``                      zset: runs that end without a reader, by the time when they do
+``{dspy}:runs:untold``                      list of runs that ended without a worker, for whoever reaps next
+``{dspy}:runs:talk:<tenant>:<id>``          list of the live runs of a conversation, oldest first
+``{dspy}:runs:idem:<tenant>:<key>``         ``<run id> <body hash>``, for a day
+``{dspy}:runs:submitted``                   counter of runs that can be taken or are asked to end, and the channel
+                                            that tells it
+``{dspy}:run_events``                       channel: id of a run that has new events
+``{dspy}:programs:<tenant>``                zset of the names of served programs, all of score 0
+``{dspy}:program:<tenant>:<name>``          hash: ``created``, ``latest`` (version), ``moves`` (of its aliases), each
+                                            ``alias:<name>`` as ``<version> <previous or 0> <revision> <micros> <call>``
+                                            and, of a deleted one, ``gone:<name>`` with the call that deleted it
+``{dspy}:program:<tenant>:<name>:v:<n>``    hash: a version's ``fixed`` (JSON, immutable), ``digest``, ``status``,
+                                            ``created`` and the ``call`` that added it
+``{dspy}:program:<tenant>:<name>:idem:<k>`` ``<version> <digest>``, for a day
+``{dspy}:conversations:<tenant>``           zset of conversations, by the time of their last change
+``{dspy}:conversations:<tenant>:of:<owner>`` likewise, those of one owner
+``{dspy}:conversations:<tenant>:rated``     zset of ``<conversation> <message>`` that somebody rated, all of score 0
+``{dspy}:conversation:<id>``                hash: ``tenant``, ``owner``, ``program``, ``title``, ``metadata`` (JSON),
+                                            ``created``, ``updated``, ``count`` (of messages), ``tokens``, ``head``
+``{dspy}:conversation:<id>:order``          list of its messages, as they came
+``{dspy}:conversation:<id>:writing``        list of the runs that still write in it, oldest first
+``{dspy}:conversation:<id>:m:<message>``    hash: a message's ``fixed`` (JSON), ``said`` (JSON), ``status``, ``parent``,
+                                            ``run``, ``tokens`` and ``feedback`` (JSON)
+``{dspy}:conversation:<id>:gone``           random text of the call that deleted it, for a minute
 ==========================================  ===================================================================
 
 Times are microseconds since 1970. The scripts know the same names, in ``lua/prelude.lua``.
@@ -51,6 +84,15 @@ ORPHANS = "{dspy}:orphans"
 EVENTS = "{dspy}:events"
 WORKERS = "{dspy}:workers"
 PIN = "{dspy}:pin:"
+RUN = "{dspy}:run:"
+RUNS_WAITING = "{dspy}:runs:waiting"
+RUN_LEASES = "{dspy}:runs:leases"
+RUNS_UNREAD = "{dspy}:runs:unread"
+RUNS_UNTOLD = "{dspy}:runs:untold"
+RUNS_SUBMITTED = "{dspy}:runs:submitted"
+RUN_EVENTS = "{dspy}:run_events"
+PROGRAM = "{dspy}:program:"
+CONVERSATION = "{dspy}:conversation:"
 
 
 def job_key(job_id: str) -> str:
@@ -76,3 +118,48 @@ def index_key(tenant: str) -> str:
 def idempotency_key(tenant: str, key: str) -> str:
     """Return where it stands what an idempotency key stands for."""
     return f"{{dspy}}:idem:{tenant}:{key}"
+
+
+def program_key(tenant: str, name: str) -> str:
+    """Return the key of a served program, the one that scripts about it are called with."""
+    return f"{PROGRAM}{tenant}:{name}"
+
+
+def programs_key(tenant: str) -> str:
+    """Return the key of the list of a tenant's served programs."""
+    return f"{{dspy}}:programs:{tenant}"
+
+
+def run_key(run_id: str) -> str:
+    """Return the key of a run's record."""
+    return RUN + run_id
+
+
+def run_log_key(run_id: str) -> str:
+    """Return the key of a run's events."""
+    return f"{RUN}{run_id}:log"
+
+
+def run_fold_key(run_id: str) -> str:
+    """Return the key of what stands for a run's trimmed events."""
+    return f"{RUN}{run_id}:fold"
+
+
+def talk_key(tenant: str, conversation_id: str) -> str:
+    """Return the key of the live runs of a conversation."""
+    return f"{{dspy}}:runs:talk:{tenant}:{conversation_id}"
+
+
+def run_idempotency_key(tenant: str, key: str) -> str:
+    """Return where it stands which run an idempotency key stands for."""
+    return f"{{dspy}}:runs:idem:{tenant}:{key}"
+
+
+def conversation_key(conversation_id: str) -> str:
+    """Return the key of a conversation, the one that scripts about it are called with."""
+    return CONVERSATION + conversation_id
+
+
+def conversations_key(tenant: str, owner: str | None = None) -> str:
+    """Return the key of the list of a tenant's conversations, or of those of one owner."""
+    return f"{{dspy}}:conversations:{tenant}" + ("" if owner is None else f":of:{owner}")

@@ -18,9 +18,9 @@ class RedisPart:
     ever sees the fence. Through another store object than the one that made the claim, the fence alone is checked.
     """
 
-    def __init__(self, client: RedisClient) -> None:
+    def __init__(self, client: RedisClient, *, submitted: str = SUBMITTED) -> None:
         self._client = client
-        self._submits = SubmitListener(client, SUBMITTED)
+        self._submits = SubmitListener(client, submitted)
         self._epochs: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def _remember(self, job_id: str, fence: int, epoch: str) -> None:

@@ -1,5 +1,6 @@
 """``GET /health``: whether a job that is submitted now will be taken."""
 
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -38,6 +39,13 @@ class WorkersState(BaseModel):
     concurrency: Annotated[int, Field(description="Jobs that the eligible ones run at the same time.")]
 
 
+class ServingState(BaseModel):
+    """The workers that carry out runs of deployed programs; without one, runs wait."""
+
+    live: int
+    concurrency: Annotated[int, Field(description="Runs that they carry out at the same time.")]
+
+
 class QueueState(BaseModel):
     """The jobs of all tenants together."""
 
@@ -51,13 +59,16 @@ class HealthAnswer(BaseModel):
     """The state of the service. What is null is told to callers with an API key, and to all in open mode."""
 
     status: Literal["ok", "unavailable"]
+    version: Annotated[str | None, Field(description="Of the service.")] = None
     registered_assets: RegisteredAssets | None = None
     sandbox: SandboxState
     store: Literal["ok", "unavailable"] | None = None
     workers: WorkersState | None = None
+    serving: ServingState | None = None
     queue: QueueState | None = None
 
 
+_VERSION = version("dspy-service")
 _NO_KEY_NEEDED: dict[str, Any] = {"security": [{}]}
 """FastAPI adds it to the security that it finds: a key, or nothing."""
 
@@ -119,6 +130,7 @@ def _public(state: Health) -> dict[str, Any]:
 def _whole(state: Health, services: TheServices) -> dict[str, Any]:
     return HealthAnswer(
         status=_status(state),
+        version=_VERSION,
         registered_assets=RegisteredAssets(
             modules=services.registry.module_names, optimizers=services.registry.optimizer_names
         ),
@@ -128,6 +140,10 @@ def _whole(state: Health, services: TheServices) -> dict[str, Any]:
             live=len(state.live),
             eligible=len(state.eligible),
             concurrency=state.capacity,
+        ),
+        serving=ServingState(
+            live=len(state.serving),
+            concurrency=services.settings.serving_concurrency * sum(worker.concurrency for worker in state.serving),
         ),
         queue=QueueState(**state.queue.model_dump(), no_worker=state.nobody_takes),
     ).model_dump()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dspy_service.domain.program_state import check_program_state, recorded_fields
+from dspy_service.domain.serving.program_description import describe_program
 from tests.integration.runner.session import Report, body, run_job
 
 TYPED_SIGNATURE = '''
@@ -157,3 +158,15 @@ def test_the_state_of_an_honest_program_may_be_stored(module: str) -> None:
     expected = {"predict": {"self": ["text", "label"]}, "cot": {"predict": ["text", "reasoning", "label"]}}
     assert state
     assert fields == expected.get(module, fields)
+
+
+def test_what_is_served_of_a_program_is_read_from_its_files() -> None:
+    found = describe_program(_typed().file("program.json"), _typed().file("metadata.json"))
+
+    assert [(field.name, field.type_name, field.description) for field in found.interface.fields] == [
+        ("text", "str", "the ticket"),
+        ("reasoning", "str", None),
+        ("label", "Literal['billing', 'tech']", None),
+        ("details", "Optional[Details]", None),
+    ]
+    assert "'details'" in str(found.why_not_plain("cot"))

@@ -8,11 +8,14 @@ import pytest
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
     MemoryCallLedger,
+    MemoryConversationStore,
     MemoryDoorbell,
     MemoryEventStream,
     MemoryJobStore,
     MemoryKeyStore,
+    MemoryProgramStore,
     MemoryRateLimiter,
+    MemoryRunStore,
 )
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
@@ -50,6 +53,9 @@ def services(jobs: MemoryJobStore, artifacts: MemoryArtifactStore, settings: Set
         keys=MemoryKeyStore(),
         rates=MemoryRateLimiter(),
         ledger=MemoryCallLedger(),
+        programs=MemoryProgramStore(),
+        runs=MemoryRunStore(),
+        conversations=MemoryConversationStore(),
         secret_key=SECRET_KEY,
     )
 

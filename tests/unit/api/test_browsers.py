@@ -75,6 +75,16 @@ class TestWithAPage:
         assert answer.headers["access-control-allow-origin"] == PAGE
         assert "access-control-allow-credentials" not in {*preflight.headers, *answer.headers}
 
+    async def test_the_named_page_may_move_an_alias_from_where_it_saw_it(self, client: httpx.AsyncClient) -> None:
+        asked = {"origin": PAGE, "access-control-request-method": "PUT", "access-control-request-headers": "if-match"}
+
+        preflight = await client.options("/programs/answers/aliases/production", headers=asked)
+        answer = await client.get("/programs", headers={"origin": PAGE})
+
+        assert preflight.status_code == 200
+        assert "PUT" in preflight.headers["access-control-allow-methods"]
+        assert "etag" in answer.headers["access-control-expose-headers"]
+
     async def test_another_page_may_not(self, client: httpx.AsyncClient, services: Services) -> None:
         sent = await header(services)
 

@@ -8,11 +8,14 @@ import pytest
 from dspy_service.adapters.memory import (
     MemoryArtifactStore,
     MemoryCallLedger,
+    MemoryConversationStore,
     MemoryDoorbell,
     MemoryEventStream,
     MemoryJobStore,
     MemoryKeyStore,
+    MemoryProgramStore,
     MemoryRateLimiter,
+    MemoryRunStore,
 )
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
@@ -56,6 +59,9 @@ def client_of(error: Exception) -> httpx.AsyncClient:
         keys=MemoryKeyStore(),
         rates=MemoryRateLimiter(),
         ledger=MemoryCallLedger(),
+        programs=MemoryProgramStore(),
+        runs=MemoryRunStore(),
+        conversations=MemoryConversationStore(),
         secret_key=SECRET_KEY,
     )
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)

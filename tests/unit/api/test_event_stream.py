@@ -60,7 +60,7 @@ async def test_the_head_tells_proxies_to_keep_their_hands_off(ended: str, client
     answer = await client.get(f"/jobs/{ended}/events", headers=STREAM)
 
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store, no-transform"
+    assert answer.headers["cache-control"] == "no-cache, no-store, no-transform"
     assert answer.headers["x-accel-buffering"] == "no"
     assert answer.text.startswith("retry: 1500\n\n")
 

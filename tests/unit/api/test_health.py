@@ -1,6 +1,7 @@
 """``/health`` says whether a job that is submitted now will be taken, and if not, why."""
 
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ async def test_a_store_and_a_worker_are_enough(path: str, client: httpx.AsyncCli
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
+        "version": version("dspy-service"),
         "registered_assets": {
             "modules": ["predict", "cot"],
             "optimizers": [
@@ -34,6 +36,7 @@ async def test_a_store_and_a_worker_are_enough(path: str, client: httpx.AsyncCli
         "sandbox": {"level": "L1", "minimum": "L1"},
         "store": "ok",
         "workers": {"live": 2, "eligible": 2, "concurrency": 4},
+        "serving": {"live": 0, "concurrency": 0},
         "queue": {"waiting": 0, "running": 0, "oldest_waiting_seconds": 0.0, "no_worker": None},
     }
 
@@ -47,6 +50,28 @@ async def test_without_a_worker_it_is_unavailable(client: httpx.AsyncClient) -> 
     assert "No worker is live" in body["detail"]
     assert body["request_id"] == answer.headers["x-request-id"]
     assert body["workers"] == {"live": 0, "eligible": 0, "concurrency": 0}
+
+
+async def test_a_worker_that_only_serves_takes_no_job(client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
+    await working.announce(jobs, "L2", queues=("serving",))
+
+    answer = await client.get("/health")
+
+    assert answer.status_code == 503
+    assert "No worker is live" in answer.json()["detail"]
+
+
+async def test_what_serves_is_counted_apart(
+    client: httpx.AsyncClient, jobs: MemoryJobStore, settings: Settings
+) -> None:
+    await working.announce(jobs, "L2")
+    await working.announce(jobs, "L2", queues=("serving",))
+    await working.announce(jobs, "L2", queues=("both", "jobs", "serving"))
+
+    answer = await client.get("/health")
+
+    assert answer.json()["workers"] == {"live": 2, "eligible": 2, "concurrency": 4}
+    assert answer.json()["serving"] == {"live": 2, "concurrency": 4 * settings.serving_concurrency}
 
 
 class TestWithAMinimumOfL2:

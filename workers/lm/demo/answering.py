@@ -129,8 +129,13 @@ def _write_xml(values: Mapping[str, str], _: Mapping[str, Field]) -> str:
     return "\n\n".join(f"<{name}>\n{value}\n</{name}>" for name, value in escaped.items())
 
 
+def _write_text(values: Mapping[str, str], _: Mapping[str, Field]) -> str:
+    return "\n".join(values.values())
+
+
 _WRITERS: Final[Mapping[Style, Callable[[Mapping[str, str], Mapping[str, Field]], str]]] = {
     Style.CHAT: _write_chat,
     Style.JSON: _write_json,
     Style.XML: _write_xml,
+    Style.TEXT: _write_text,
 }

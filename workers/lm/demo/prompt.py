@@ -27,6 +27,8 @@ class Style(StrEnum):
     CHAT = "chat"
     JSON = "json"
     XML = "xml"
+    TEXT = "text"
+    """The whole reply is the one output field; inputs are written as in CHAT."""
     PLAIN = "plain"
 
 
@@ -99,6 +101,8 @@ def _signature(system: str) -> tuple[Style, tuple[Field, ...], tuple[Field, ...]
     described_inputs, _, described_outputs = head.partition("Your output fields are:")
     if "Outputs will be a JSON object" in structure:
         style = Style.JSON
+    elif "The whole answer is the text of `" in structure:
+        style = Style.TEXT
     else:
         style = Style.CHAT if "[[ ## " in structure else Style.XML
     instruction = "\n".join(line.removeprefix(" " * 8) for line in objective.strip().splitlines())
@@ -142,6 +146,8 @@ def _sections(style: Style, text: str, fields: tuple[Field, ...]) -> dict[str, s
 
 
 def _reply(style: Style, text: str, fields: tuple[Field, ...]) -> dict[str, str]:
+    if style is Style.TEXT:
+        return {fields[0].name: text.strip()} if fields else {}
     if style is not Style.JSON:
         found = _sections(style, text, fields)
         unescape = style is Style.XML

@@ -1,6 +1,7 @@
 -- KEYS answers, use, bytes
--- ARGV call key, answer, bytes that all answers may take, micros that one may stand unused, the same in milliseconds
--- The first answer to a key stands, unless it is too old. Sent again, it changes nothing.
+-- ARGV call key, answer, bytes that all answers may take, micros that one may stand unused, the same in milliseconds,
+-- 1 to replace an answer that is there
+-- The first answer to a key stands, unless it is too old, or replaced. Sent again, it changes nothing.
 local BESIDE = 200 -- about what the server adds to an answer and its key
 local SHARE = 16
 
@@ -15,6 +16,9 @@ end
 
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. text(now - ARGV[4]))) do
   drop(key)
+end
+if ARGV[6] == '1' and redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+  drop(ARGV[1])
 end
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
   redis.call('ZADD', KEYS[2], text(now), ARGV[1])

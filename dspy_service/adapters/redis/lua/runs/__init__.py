@@ -1,0 +1,1 @@
+"""One atomic script per verb of the run store; the ``prelude.lua`` of this folder stands in front of each."""

@@ -1,0 +1,1 @@
+"""The forms in which readers get a run's events; each file is one."""

@@ -1,0 +1,1 @@
+"""The files of the chat page, as a browser gets them: no build step, and nothing from elsewhere."""

@@ -1,0 +1,105 @@
+"""The OpenAPI document of one program: its own fields, typed by its signature."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import JsonValue
+from pydantic.json_schema import models_json_schema
+
+from dspy_service.api.envelope import ErrorEnvelope
+from dspy_service.domain.serving.interface import ProgramField
+from dspy_service.domain.serving.program import ProgramVersion
+from dspy_service.domain.serving.run import RunOptions
+from dspy_service.domain.serving.run_views import PredictionView
+
+_REFERENCE = "#/components/schemas/{model}"
+_OPENAPI = "3.1.0"
+_PARTS = (PredictionView, ErrorEnvelope)
+
+Document = dict[str, Any]
+
+
+def program_document(reference: str, version: ProgramVersion) -> Document:
+    """Return the document of a version.
+
+    Args:
+        reference: As callers write it: a name, perhaps with ``@`` and an alias or a version.
+        version: What it means now.
+    """
+    interface = version.interface
+    components = _components()
+    components["Inputs"] = _object(interface.inputs, closed=True)
+    components["Prediction"] = _object(interface.outputs, closed=False)
+    prediction = components["PredictionView"]
+    prediction["properties"] = {**prediction["properties"], "prediction": _ref("Prediction")}
+    return {
+        "openapi": _OPENAPI,
+        "info": {
+            "title": version.program,
+            "version": str(version.version),
+            "description": interface.instructions,
+        },
+        "paths": {
+            f"/v1/programs/{reference}/predict": {"post": _operation("predict", _json(_ref("PredictionView")))},
+            f"/v1/programs/{reference}/predict/stream": {"post": _operation("predict_stream", _TEXT_STREAM)},
+        },
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"ApiKey": []}, {}],
+    }
+
+
+_TEXT_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+def _components() -> Document:
+    models = [(model, "serialization") for model in _PARTS] + [(RunOptions, "validation")]
+    _, schemas = models_json_schema(models, ref_template=_REFERENCE)  # type: ignore[arg-type]  # its mode is a Literal
+    found: Document = schemas["$defs"]
+    return found
+
+
+def _operation(name: str, content: Document) -> Document:
+    wrapped = {
+        "type": "object",
+        "properties": {"inputs": _ref("Inputs"), "options": _ref("RunOptions")},
+        "required": ["inputs"],
+    }
+    return {
+        "operationId": name,
+        "requestBody": {"required": True, "content": _json({"anyOf": [_ref("Inputs"), wrapped]})},
+        "responses": {
+            "200": {"description": "The prediction.", "content": content},
+            "default": {"description": "What went wrong.", "content": _json(_ref("ErrorEnvelope"))},
+        },
+    }
+
+
+def _object(fields: Iterable[ProgramField], *, closed: bool) -> Document:
+    known = list(fields)
+    return {
+        "type": "object",
+        "properties": {field.name: _described(field) for field in known},
+        "required": [field.name for field in known if field.is_required],
+        **({"additionalProperties": False} if closed else {}),
+    }
+
+
+def _described(field: ProgramField) -> dict[str, JsonValue]:
+    described: dict[str, JsonValue] = dict(field.json_schema)
+    texts = [text for text in (field.description, field.constraints) if text]
+    if texts:
+        described["description"] = "\n".join(texts)
+    if not field.is_required:
+        described["default"] = field.default
+    return described
+
+
+def _json(schema: Document) -> Document:
+    return {"application/json": {"schema": schema}}
+
+
+def _ref(name: str) -> Document:
+    return {"$ref": _REFERENCE.format(model=name)}

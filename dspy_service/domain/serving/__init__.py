@@ -1,0 +1,1 @@
+"""Serving what was optimized: programs and their versions, runs and their events, conversations."""

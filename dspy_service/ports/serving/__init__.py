@@ -1,0 +1,1 @@
+"""What serving needs from outside: stores of programs, runs and conversations."""

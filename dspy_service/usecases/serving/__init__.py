@@ -1,0 +1,1 @@
+"""What serving does: one verb per module."""

@@ -1,0 +1,1 @@
+"""Programs as models, as OpenAI's own client sees them."""

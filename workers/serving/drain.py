@@ -1,0 +1,33 @@
+"""How the runs of a worker that goes away end: most by themselves, the others by being given back."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from workers.serving.session import Session
+
+RELEASE_SECONDS: Final = 1.0
+"""Of the time that a worker has: to record the end of what did not end by itself."""
+
+
+async def drain(sessions: Mapping[asyncio.Task[None], Session], *, seconds: float) -> None:
+    """Let runs end, give back what has not ended in time, and leave what cannot even be given back to its lease.
+
+    Args:
+        sessions: Each running session with its task.
+        seconds: All that this may take; the last second of it is for giving back.
+    """
+    if not sessions:
+        return
+    tasks = set(sessions)
+    for session in sessions.values():
+        session.tell_of_drain()
+    _, late = await asyncio.wait(tasks, timeout=max(0.0, seconds - RELEASE_SECONDS))
+    for task in late:
+        sessions[task].hand_back()
+    if late:
+        _, late = await asyncio.wait(late, timeout=RELEASE_SECONDS)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=RELEASE_SECONDS)
