@@ -49,7 +49,7 @@ format: setup ## rewrite the sources as `check` wants them
 
 browser: ## Chromium for the tests of the chat page, where there is none (Debian; needs root)
 	@command -v chromium >/dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; }
 
 test: setup ## all tests, a file to a core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
