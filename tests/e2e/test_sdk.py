@@ -21,6 +21,7 @@ from dspy_service.client import (
 from dspy_service.client.answers import JobSummary
 from dspy_service.client.demo import run_demo
 from tests.support.payloads import ROOT, ticket_rows
+from tests.support.processes import wait_until
 from workers.lm.demo.engine import AsyncDemoEngine, DemoEngine
 
 RIGHT = 1.0
@@ -94,7 +95,10 @@ def test_the_saved_artifact_can_be_inspected(client: Client, service: Any, capsy
     module = importlib.util.module_from_spec(inspect)
     inspect.loader.exec_module(module)
 
-    code = module.main([str(service.artifacts_dir / job.job_id), "--inputs", '{"ticket": "my parcel is late"}'])
+    folder = service.artifacts_dir / job.job_id
+    wait_until((folder / "manifest.json").exists)  # a moment after the end, when all is signed
+
+    code = module.main([str(folder), "--inputs", '{"ticket": "my parcel is late"}'])
 
     text = capsys.readouterr().out
     assert code == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.platforms import ROOT, plain_environment
+from tests.support.processes import wait_until
 from tests.support.seed_service import ANSWER, PAGE, PROVIDER_SECRET, SLOW_PIECES, SeedService
 
 FRESH = {"options": {"cache": "bypass"}}
@@ -168,7 +169,9 @@ def test_the_status_says_what_happened(method: str, path: str, body: object, sta
 
 def test_load_balancers_can_ask_whether_it_lives_and_whether_it_is_ready(seeds: SeedService) -> None:
     """B20 of the seeds."""
-    live, ready = seeds.http.get("/health/live"), seeds.http.get("/health/ready")
+    live = seeds.http.get("/health/live")
+    wait_until(lambda: seeds.http.get("/health/ready").json()["serving"]["live"] == 1)  # the last part that starts
+    ready = seeds.http.get("/health/ready")
 
     assert (live.status_code, live.json()["status"]) == (200, "ok")
     assert (ready.status_code, ready.json()["serving"]["live"]) == (200, 1)
