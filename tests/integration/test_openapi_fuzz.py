@@ -37,7 +37,7 @@ from tests.support.signed import SECRET_KEY
 pytestmark = pytest.mark.slow
 
 CASES = 2_000
-EXAMPLES_PER_OPERATION = 60
+EXAMPLES_PER_OPERATION = 200
 
 FREER_THAN_THE_SERVICE = {
     ("POST /v1/run", "positive_data_acceptance"),

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 
 import pytest
 
@@ -28,7 +27,7 @@ from workers.supervisor import JobSupervisor, Standby, SupervisionLimits
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has Landlock and seccomp")
 
 LIMIT_SECONDS = 3.0
-GRACE_SECONDS = 10.0  # for a machine that does much else
+GRACE_SECONDS = 2.0
 SIGNATURE = '''
 class Route(dspy.Signature):
     """Route."""
@@ -165,7 +164,6 @@ def _state(pid: int) -> str:
         return file.read().rpartition(")")[2].split()[0]
 
 
-@cache
 def _cold_start_seconds() -> float:
     """Measure how long a runner takes here now, until it is ready."""
     began = time.monotonic()

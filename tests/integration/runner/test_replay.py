@@ -17,6 +17,7 @@ from tests.integration.runner.specs import SPECS, TAKES_VALSET
 MANY = {"rows": 60, "threads": 8}
 LATENCY_SECONDS = 0.04
 SLACK_SECONDS = 0.3  # of a run of some seconds: other processes share the machine
+MAX_REPLAY_SECONDS = 2.5  # on a quiet machine; on any, not much longer than a run whose models answer at once
 
 LONG: dict[str, dict[str, Any]] = {
     "bootstrap_few_shot_with_random_search": {
@@ -46,18 +47,22 @@ def _question(frame: Frame) -> str:
     return json.dumps([frame[name] for name in ("role", "request", "rollout_id", "candidate")], sort_keys=True)
 
 
-@pytest.mark.parametrize("name", TAKES_VALSET)
-def test_a_replay_of_everything_is_fast_and_ends_with_the_same_program(name: str) -> None:
-    ledger = Ledger()
-    first = run_job(LONG[name], answer=ledger, **MANY)
-    asked = len(ledger.answers)
-    ledger.share = 1.0
+def _timed_job(name: str, ledger: Ledger) -> tuple[Report, float]:
+    """Run a job to its end; return what the runner said, and the seconds from its order on."""
     with session(answer=ledger) as runner:
         runner.until("ready")
         began = time.monotonic()
         runner.order(LONG[name], scripted.rows(60), roles=["task", "prompt", "reflection"], threads=8)
-        again = runner.until(*TERMINAL)
-        seconds = time.monotonic() - began
+        return runner.until(*TERMINAL), time.monotonic() - began
+
+
+@pytest.mark.parametrize("name", TAKES_VALSET)
+def test_a_replay_of_everything_is_fast_and_ends_with_the_same_program(name: str) -> None:
+    ledger = Ledger()
+    first, live_seconds = _timed_job(name, ledger)
+    asked = len(ledger.answers)
+    ledger.share = 1.0
+    again, seconds = _timed_job(name, ledger)
 
     assert asked > 150
     assert len(ledger.answers) == asked
@@ -65,7 +70,7 @@ def test_a_replay_of_everything_is_fast_and_ends_with_the_same_program(name: str
     assert again.result["details"]["model_calls"]["task"]["replayed"] == len(
         [frame for frame in again.of("lm") if frame["role"] == "task"]
     )
-    assert seconds < 10  # about one on a quiet machine
+    assert seconds < max(MAX_REPLAY_SECONDS, 1.5 * live_seconds)
 
 
 @pytest.mark.parametrize("name", TAKES_VALSET)
