@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit format browser test demo up bench soak docs lock clean
+.PHONY: help setup check audit format browser langchain test demo up bench soak docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -51,6 +51,14 @@ browser: ## Chromium for the tests of the chat page, where there is none (Debian
 	@command -v chromium >/dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; }
 
+langchain: ## LangChain in an environment of its own, for its test: what it pins is not what we pin
+	@if uv --version >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) .langchain && \
+		uv pip install --quiet --python .langchain/bin/python "langchain-openai>=1,<2"; \
+	else \
+		$(PYTHON) -m venv .langchain && .langchain/bin/python -m pip install --quiet "langchain-openai>=1,<2"; \
+	fi
+
 test: setup ## all tests, a file to a core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
@@ -70,8 +78,9 @@ bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.serving
 
-soak: setup ## half an hour of faults at random; every job's history is checked
+soak: setup ## half an hour of faults at random; every job's history and every reader's answer is checked
 	for seed in 1 2 3; do $(BIN)/python -m benchmarks.chaos --minutes 10 --seed $$seed || exit 1; done
+	for seed in 1 2 3; do $(BIN)/python -m benchmarks.serving --chaos --seed $$seed || exit 1; done
 
 docs: setup ## rewrite the generated parts of the README
 	$(BIN)/python scripts/write_settings_table.py
@@ -84,5 +93,5 @@ lock: ## pin every dependency again (needs uv)
 	$(COMPILE) --extra client --extra monitoring --constraint requirements.lock --output-file deploy/requirements.lock
 
 clean: ## remove the environment and caches, but no data
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov
+	rm -rf $(VENV) .langchain build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,10 +10,14 @@ serving worker, log, API. Its program has one text field.
 4. From the request to cancel until the model notices that its client has gone.
 5. A reader comes back with the number of an event: from its request until the first event after that.
 
-With ``--chaos``, instead: readers leave at random moments and come back to either of two API processes, while serving
-processes are killed (``kill -9``). Every reader must have all that the model wrote, once, and one end.
+With ``--chaos``, instead: readers of predictions and of chats leave at random moments and come back to either of two
+API processes, while serving processes are killed (``kill -9``), frozen past their leases and told to end, and API
+processes are killed. Some answers are taken back in their middle, because DSPy could not read them. Every reader must
+have all that the model wrote, once and in order, as the log, the record and the conversation have it; and one end,
+which is good unless the run's process was killed or frozen.
 
-Each is bounded in time, at 90 seconds of measuring; the exit code is 1 when a target is missed.
+Each is bounded in time, at 90 seconds of measuring or a quarter of an hour of chaos; the exit code is 1 when a target
+is missed.
 """
 
 import argparse
@@ -32,9 +36,14 @@ from benchmarks.support.serving_sides import Sides, end_on_sigterm, serving_side
 from tests.support.openai_server import OpenAIServer
 from tests.support.serving_apis import serving_apis
 from tests.support.serving_chaos import Trouble, serving_chaos
-from tests.support.serving_crowd import answering
+from tests.support.serving_faults import Fault
+from tests.support.serving_questions import answering, deploy_for_questions
 
 MOST_SECONDS: Final = 90.0
+CHAOS_SECONDS: Final = 900.0
+CALM: Final = {"RUN_LEASE_SECONDS": "10", "SERVING_DRAIN_SECONDS": "60"}
+"""On a busy machine, too, a run is lost by what strikes alone."""
+CHAOS: Final[tuple[Fault, ...]] = ("kill", "freeze", "deploy", "kill API") * 3
 OPEN_STREAMS: Final = 200
 APART_SECONDS: Final = 0.03
 """Between the beginnings of two streams: what it costs to begin so many in one moment is told apart."""
@@ -171,19 +180,28 @@ async def _replays(sides: Sides, findings: Findings, turns: int) -> None:
 
 async def _chaos(asked: argparse.Namespace) -> list[str]:
     leaves = 10
-    trouble = Trouble(readers=max(1, asked.disconnects // (leaves // 2)), at_once=50, leaves=leaves, kills=3, pieces=60)
+    readers = max(1, asked.disconnects // (leaves // 2))
+    trouble = Trouble(readers=readers, at_once=50, leaves=leaves, pieces=120, faults=CHAOS)
     began = time.monotonic()
     with OpenAIServer(answering(trouble.pieces, piece_seconds=0.02)) as provider:
-        async with serving_store(provider.base_url) as stage, serving_apis(stage, 2) as apis:
+        async with (
+            serving_store(**CALM) as stage,
+            serving_apis(stage, 2) as apis,
+        ):
+            await deploy_for_questions(stage, provider.base_url)
             await stage.worker(processes=2)
-            async with asyncio.timeout(MOST_SECONDS):
-                found = await serving_chaos(stage, [api.base_url for api in apis], provider, trouble, seed=asked.seed)
+            async with asyncio.timeout(CHAOS_SECONDS):
+                found = await serving_chaos(stage, apis, provider, trouble, seed=asked.seed)
+    struck = ", ".join(f"{count} {fault}" for fault, count in sorted(found.struck.items()))
     print(f"  took         {time.monotonic() - began:.0f} s")
-    print(f"  runs         {len(found.readings)}, {found.lost} of them lost with {found.kills} killed processes")
+    print(f"  struck       {struck}")
+    print(f"  runs         {len(found.readings)}, {found.replaced} took text back, {found.lost} lost their process")
     print(f"  connections  {sum(each.connections for each in found.readings)}, {found.disconnects} left in the middle")
+    print(f"  API gone     {found.broken} requests")
+    print(f"  events       {sum(each.last_seq for each in found.readings)}")
     print(f"  characters   {sum(len(each.text) for each in found.readings)}")
     print(f"  violations   {len(found.faults)}")
-    return list(found.faults)
+    return [*found.faults, *([] if found.disconnects >= asked.disconnects else ["fewer disconnects than asked for"])]
 
 
 def _resident(pid: int) -> int:

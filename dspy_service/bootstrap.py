@@ -104,6 +104,7 @@ def _run_times(settings: Settings) -> RunTimes:
         log_seconds=settings.run_retention_seconds,
         record_seconds=max(RECORD_SECONDS, settings.run_retention_seconds),
         grace_seconds=settings.disconnect_grace_seconds,
+        usage_seconds=settings.usage_retention_days * 86_400,
     )
 
 

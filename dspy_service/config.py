@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         4 * 1024**2, ge=64 * 1024, le=MAX_FRAME_BYTES, description="Largest answer of a language model; 4 MiB."
     )
     lm_max_attempts: int = Field(
-        4, ge=1, le=20, description="Tries of one language model call; refusals because of a rate limit do not count."
+        4, ge=1, le=20, description="Tries of a call that fails alone; rate limits and outages are borne for minutes."
     )
     lm_max_in_flight: int = Field(64, ge=1, le=4096, description="Language model calls that one job has in flight.")
     lm_journal_bytes: int = Field(
@@ -146,18 +146,62 @@ class Settings(BaseSettings):
         None, description="TOML file with prices and limits of models; empty: bundled prices, no limits."
     )
     serving_concurrency: int = Field(
-        50, ge=1, le=1000, description="Runs of deployed programs that one serving process carries out at a time."
+        64, ge=1, le=1000, description="Runs that a serving process carries out at a time; one tenant gets 4/5 of them."
+    )
+    max_hosts: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Programs that need their own code which one serving process keeps at a time; of one tenant, "
+        "all but a quarter.",
+    )
+    host_idle_seconds: float = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="The confined process of such a program is ended when nobody asks it for so long.",
+    )
+    serving_first_token_seconds: float = Field(
+        60, gt=0, le=86_400, description="A served program's model may take so long before it says anything."
+    )
+    serving_quiet_seconds: float = Field(
+        60, gt=0, le=86_400, description="It may be silent for so long between two pieces of its answer."
+    )
+    serving_call_seconds: float = Field(
+        1_800, gt=0, le=86_400, description="One call of it may take so long in all, however steadily it goes on."
     )
     run_lease_seconds: float = Field(
         15, ge=1, le=3600, description="A serving process that is silent for so long loses its runs."
+    )
+    serving_drain_seconds: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="Answers that are being written when a serving worker is told to end may go on for so long.",
     )
     disconnect_grace_seconds: float = Field(
         30, ge=2, le=3600, description="A run that ends with its last reader waits for so long whether one comes back."
     )
     run_retention_seconds: float = Field(
-        900, ge=1, le=604_800, description="The events of an ended run can be read for so long; 15 minutes."
+        900,
+        ge=1,
+        le=604_800,
+        description="The events of an ended run can be read for so long, 15 minutes; what it came to is kept for a day "
+        "if it was sent with an `Idempotency-Key`.",
     )
+    usage_retention_days: float = Field(400, ge=1, le=36_500, description="`GET /usage` knows so many days.")
     max_live_runs: int = Field(200, ge=0, description="Runs of one tenant that wait or are carried out; 0: any number.")
+    max_programs: int = Field(1_000, ge=0, description="Deployed programs of one tenant; 0: any number.")
+    max_versions_per_program: int = Field(
+        1_000, ge=0, description="Versions of one program, the retired ones too; 0: any number."
+    )
+    max_conversations: int = Field(100_000, ge=0, description="Conversations of one tenant; 0: any number.")
+    max_messages_per_conversation: int = Field(
+        10_000, ge=0, description="Messages of one conversation, those of all branches; 0: any number."
+    )
+    conversation_retention_days: float = Field(
+        0, ge=0, description="Conversations are deleted that many days after their last change; 0: never."
+    )
     default_program: str = Field(
         "",
         description="Program that a path without a name means (`name`, `name@alias`); empty: the caller's only one.",
@@ -237,14 +281,6 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         raise ConfigurationError(" ".join(_sentence(problem) for problem in error.errors())) from error
 
 
-def settings_table() -> str:
-    """Return the rows of a markdown table of all settings: variable, default, meaning."""
-    return "\n".join(
-        f"| `{PREFIX}{name.upper()}` | {_shown(field.default)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    )
-
-
 def _refuse_unknown(variables: Iterable[str]) -> None:
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for variable in sorted(name.upper() for name in variables):
@@ -262,8 +298,3 @@ def _sentence(problem: Any) -> str:  # noqa: ANN401  # pydantic's own descriptio
     field = str(problem["loc"][0])
     value = "not usable" if field in _MAY_HOLD_SECRETS else repr(problem["input"])
     return f"{PREFIX}{field.upper()} is {value}: {reason[0].lower()}{reason[1:]}."
-
-
-def _shown(default: object) -> str:
-    text = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-    return f"`{text}`" if text else ""

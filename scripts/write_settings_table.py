@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from dspy_service.config import settings_table
+from dspy_service.settings_table import settings_table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 START = "<!-- settings:start -->"

@@ -18,6 +18,8 @@ from dspy_service.domain.workers import WorkerInfo
 from dspy_service.ports import WebhookSender
 from dspy_service.usecases.deliver_webhooks import deliver_webhooks
 from dspy_service.usecases.reap_jobs import LOOK_SECONDS, Reaper, end_leases
+from dspy_service.usecases.serving.sweep_conversations import sweep_conversations
+from dspy_service.usecases.serving.sweep_versions import sweep_versions
 from dspy_service.usecases.settle_left_jobs import Settler
 from dspy_service.usecases.sweep_datasets import find_left_datasets
 from dspy_service.usecases.sweep_retention import sweep_retention
@@ -52,6 +54,7 @@ class Parent:
     started_at: datetime
     notice: Notice
     roster: Roster
+    serving_roster: Roster
 
     @classmethod
     def prepare(cls, settings: Settings) -> "Parent":
@@ -78,6 +81,7 @@ class Parent:
             started_at=datetime.now(UTC),
             notice=Notice(),
             roster=Roster(remembered_seconds=settings.lease_seconds),
+            serving_roster=Roster(remembered_seconds=settings.run_lease_seconds),
         )
 
     @property
@@ -94,7 +98,11 @@ class Parent:
                 yield Door(
                     services.jobs,
                     services.doorbell,
-                    (*_chores(services, sender), _watch_over_slots(services, self.roster)),
+                    (
+                        *_chores(services, sender),
+                        _watch_over_slots(services, self.roster),
+                        _watch_over_serving(services, self.serving_roster),
+                    ),
                     tenant_running_jobs=self.settings.tenant_running_jobs,
                 )
 
@@ -117,6 +125,16 @@ def _watch_over_slots(services: Services, roster: Roster) -> Chore:
             await end_leases(owners, jobs=services.jobs, max_losses=services.settings.max_losses)
 
     return Chore("report slots that died", look, period_seconds=SLOTS_SECONDS)
+
+
+def _watch_over_serving(services: Services, roster: Roster) -> Chore:
+    """Return what this worker's parent does for the runs of its own pool children."""
+
+    async def look() -> None:
+        if owners := roster.dead():
+            await services.runs.lose(owners)
+
+    return Chore("report serving processes that died", look, period_seconds=SLOTS_SECONDS)
 
 
 def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
@@ -142,6 +160,20 @@ def _chores(services: Services, sender: WebhookSender) -> tuple[Chore, ...]:
                 jobs=services.jobs, artifacts=services.artifacts, retention_days=settings.retention_days
             ),
             period_seconds=SWEEP_SECONDS,
+        ),
+        Chore(
+            "delete conversations that are past their time",
+            lambda: sweep_conversations(
+                conversations=services.conversations,
+                runs=services.runs,
+                retention_days=settings.conversation_retention_days,
+            ),
+            period_seconds=SWEEP_SECONDS,
+        ),
+        Chore(
+            "delete files that no served version names",
+            lambda: sweep_versions(jobs=services.jobs, programs=services.programs, artifacts=services.artifacts),
+            period_seconds=FIND_SECONDS,
         ),
         Chore(
             "find rows that no job names",

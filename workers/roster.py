@@ -1,4 +1,4 @@
-"""Which slots a worker has had, and which of them have died: nobody need wait for the lease of such a slot's job."""
+"""Which slots a worker has had, and which of them have died: nobody need wait for the leases of such a slot."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ class Roster:
         """In a slot, before its first claim.
 
         Args:
-            owner: Its name in the records of jobs, which no other slot ever has.
+            owner: Its name in the records of jobs or runs, which no other slot ever has; one name for each roster.
             pid: Of its process; None: this one.
         """
         line = f"{pid or os.getpid()} {owner}\n".encode()

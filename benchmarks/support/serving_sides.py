@@ -51,26 +51,26 @@ class Sides:
 
 @asynccontextmanager
 async def serving_sides(streams: int) -> AsyncIterator[Sides]:
-    """Start everything, with room for so many streams at a time; end it with the block."""
+    """Start everything, with room for so many streams of one tenant at a time; end it with the block."""
     limits = httpx.Limits(max_connections=None)
-    room = {"SERVING_CONCURRENCY": str(streams), "MAX_LIVE_RUNS": "0", "RUN_LEASE_SECONDS": "15"}
+    room = {"SERVING_CONCURRENCY": str(streams + streams // 4 + 1), "MAX_LIVE_RUNS": "0", "RUN_LEASE_SECONDS": "15"}
     with _model() as model:
         async with (
-            serving_store(model.url, **room) as stage,
+            serving_store(**room) as stage,
             serving_apis(stage) as (api,),
             httpx.AsyncClient(trust_env=False, timeout=60, limits=limits) as bare,
             httpx.AsyncClient(base_url=api.base_url, trust_env=False, timeout=60, limits=limits) as served,
         ):
+            await stage.deploy(ModelSettings(name="openai/test", base_url=model.url), adapter="text")
             await stage.worker()
-            yield Sides(model, bare, served, api.process.pid)
+            yield Sides(model, bare, served, api.pid)
 
 
 @asynccontextmanager
-async def serving_store(model_url: str, **settings: str) -> AsyncIterator[ServingStage]:
-    """Set a stage with a store of its own, and deploy a program of one text field on it."""
+async def serving_store(**settings: str) -> AsyncIterator[ServingStage]:
+    """Set a stage with a store of its own."""
     with tempfile.TemporaryDirectory(prefix="dspy-") as name, EmbeddedValkey.start(Path(name) / "store") as store:
         async with serving_stage(store.url, Path(name), **settings) as stage:
-            await stage.deploy(ModelSettings(name="openai/test", base_url=model_url), adapter="text")
             yield stage
 
 

@@ -33,6 +33,7 @@ from dspy_service.api.routes import (
     programs,
     run,
     runs,
+    usage,
     webhooks,
 )
 from dspy_service.api.services import rules_of
@@ -52,6 +53,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     predict.router,
     default_predict.router,
     runs.router,
+    usage.router,
     openai_models.router,
     openai_chat.router,
     openai_responses.router,
@@ -105,11 +107,14 @@ def build_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        gc.freeze()  # routes and schemas live as long as the process: collections need not walk them
-        async with services:
-            await gate.require_a_key_or_loopback()
-            with before_the_end(services.stop_watching):
-                yield
+        gc.freeze()  # routes and schemas live as long as the application: collections need not walk them
+        try:
+            async with services:
+                await gate.require_a_key_or_loopback()
+                with before_the_end(services.stop_watching):
+                    yield
+        finally:
+            gc.unfreeze()
 
     settings = services.settings
     app = FastAPI(

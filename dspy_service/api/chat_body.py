@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from dspy_service.api.problems import FieldError
 from dspy_service.domain.schema import Schema
 from dspy_service.domain.serving.conversation import MAX_OWNER_LENGTH
 from dspy_service.domain.serving.run import MultitaskStrategy, OnDisconnect, RunOptions
@@ -67,14 +68,12 @@ class ChatRequest(TurnOptions):
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
         if self.message is not None and self.question is not None:
-            message = "`question` is another name of `message`; send one of them"
-            raise ValueError(message)
+            raise FieldError("question", "is another name of `message`; send one of them")
         if self.message is None and self.question is None and self.inputs is None:
-            message = "`message` is required"
-            raise ValueError(message)
+            raise FieldError("message", "is required")
         if len({self.conversation_id, self.session_id, self.thread_id} - {None}) > 1:
-            message = "`session_id` and `thread_id` are other names of `conversation_id`; send one of them"
-            raise ValueError(message)
+            other = "thread_id" if self.session_id in {None, self.conversation_id} else "session_id"
+            raise FieldError(other, "is another name of `conversation_id`; send one of them")
         return self
 
     @property

@@ -68,9 +68,11 @@ def install(app: FastAPI, *, show: bool) -> None:
             "swagger_favicon_url": f"{_ASSETS}/favicon.png",
         }
 
+    title = app.title  # FastAPI remembers each endpoint for ever; one that held the application would keep all of it
+
     async def page() -> HTMLResponse:
         return get_swagger_ui_html(
-            openapi_url="/openapi.json", title=app.title, swagger_ui_parameters={"defaultModelsExpandDepth": 0}, **urls
+            openapi_url="/openapi.json", title=title, swagger_ui_parameters={"defaultModelsExpandDepth": 0}, **urls
         )
 
     app.add_api_route("/docs", page, include_in_schema=False)

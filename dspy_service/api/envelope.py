@@ -58,7 +58,7 @@ _MEANINGS = {
     422: "Malformed: every entry of `detail` names a field and what to do. `idempotency_key_reused`: send a new key.",
     429: "Too many requests (`rate_limited`, with Retry-After), or too many live jobs or runs (`quota_exceeded`).",
     500: "A stored file is not what the service wrote (`artifact_corrupt`), or a program failed (`program_error`).",
-    502: "The model, or a tool of the program, failed; `error` says how.",
+    502: "The model, or a tool of the program, failed; `error` says how, `detail` of a model its name and its words.",
     503: "The store does not answer, or no worker can take jobs.",
     504: "The model took too long.",
 }

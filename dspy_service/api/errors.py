@@ -60,7 +60,11 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     serving_errors.AliasMovedError: 412,
     serving_errors.ProgramVersionRetiredError: 409,
     serving_errors.ProgramVersionInUseError: 409,
+    serving_errors.ProgramVersionActiveError: 409,
+    serving_errors.ProgramInUseError: 409,
+    serving_errors.LimitReachedError: 409,
     serving_errors.NothingToRollBackError: 409,
+    serving_errors.TurnOvertakenError: 409,
     serving_errors.ConversationBusyError: 409,
 }
 """Every class of the tree has its own line, so that a new one is decided and not inherited."""
@@ -71,13 +75,17 @@ RUN_STATUSES: Mapping[ErrorCode, int] = {
     "lm_auth": 502,
     "lm_transport": 502,
     "lm_context_overflow": 400,
+    "model_error": 502,
     "adapter_parse": 502,
     "tool_error": 502,
     "retrieval_error": 502,
+    "invalid_request": 422,
     "program_error": 500,
     "budget_exceeded": 429,
+    "deadline_exceeded": 504,
     "cancelled": 409,
     "worker_lost": 503,
+    "overloaded": 503,
     "slow_consumer": 503,
     "internal": 500,
 }
@@ -161,13 +169,18 @@ def _allowed(request: Request) -> str:
     routes: Sequence[BaseRoute] = request.app.routes
     return ", ".join(
         method
-        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     )
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
     """Answer for our own faults, without saying anything about their inside."""
-    request_id = request_id_of(request.scope)
-    _log.error("unexpected error for request %s", request_id, exc_info=error)
-    return error_answer(request_id, 500, "internal_error", _INTERNAL)
+    code, sentence = unexpected(request, error)
+    return error_answer(request_id_of(request.scope), 500, code, sentence)
+
+
+def unexpected(request: Request, error: Exception) -> tuple[str, str]:
+    """Log a fault of ours, and return a code and a sentence that say nothing about our inside."""
+    _log.error("unexpected error for request %s", request_id_of(request.scope), exc_info=error)
+    return "internal_error", _INTERNAL

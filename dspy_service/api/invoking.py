@@ -37,6 +37,7 @@ class Invoking:
         inputs_path: str = "",
     ) -> Invocation:
         """Return what ``start_run`` takes; a key that is sent again must come with this path and body."""
+        settings = self.services.settings
         path: str = self.request.scope["path"]
         asked = hashlib.sha256(path.removeprefix("/v1").encode() + b"\0" + body)
         return Invocation(
@@ -48,9 +49,19 @@ class Invoking:
             key_id=self.caller.key_id,
             idempotency_key=self.idempotency_key,
             body_sha256=asked.hexdigest(),
-            max_live_runs=0 if self.caller.is_open else self.services.settings.max_live_runs,
+            max_live_runs=self._limit(settings.max_live_runs),
+            max_conversations=self.max_conversations,
+            max_messages=self._limit(settings.max_messages_per_conversation),
             inputs_path=inputs_path,
         )
+
+    @property
+    def max_conversations(self) -> int:
+        """How many conversations the tenant may have; 0: any number."""
+        return self._limit(self.services.settings.max_conversations)
+
+    def _limit(self, most: int) -> int:
+        return 0 if self.caller.is_open else most
 
 
 async def _invoking(

@@ -23,6 +23,14 @@ _SENTENCES = {
 }
 
 
+class FieldError(ValueError):
+    """What the validator of a whole body has against one of its fields."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 def friendly(found: Sequence[Mapping[str, Any]], known: Sequence[str] = ()) -> list[FieldProblem]:
     """Translate what pydantic found.
 
@@ -30,10 +38,17 @@ def friendly(found: Sequence[Mapping[str, Any]], known: Sequence[str] = ()) -> l
         found: as ``ValidationError.errors()`` gives it.
         known: names of the top-level fields, for a suggestion when one is unknown.
     """
-    problems = [FieldProblem(field=_path(each["loc"]), message=_message(each, known)) for each in found[:_MAX_PROBLEMS]]
+    problems = [
+        FieldProblem(field=_path(_place(each)), message=_message(each, known)) for each in found[:_MAX_PROBLEMS]
+    ]
     if len(found) > _MAX_PROBLEMS:
         problems.append(FieldProblem(field="", message=f"and {len(found) - _MAX_PROBLEMS} more problems"))
     return problems
+
+
+def _place(found: Mapping[str, Any]) -> tuple[str | int, ...]:
+    error = (found.get("ctx") or {}).get("error")
+    return (*found["loc"], error.field) if isinstance(error, FieldError) else tuple(found["loc"])
 
 
 def _path(location: Sequence[str | int]) -> str:
@@ -51,6 +66,8 @@ def _message(found: Mapping[str, Any], known: Sequence[str]) -> str:
         return str(context.get("error", found["msg"]))
     if kind == "too_short" and context.get("min_length") == 1:
         return "is empty; send at least one"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']} items"
     return _SENTENCES.get(kind) or _reworded(str(found["msg"]))
 
 

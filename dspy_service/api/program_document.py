@@ -1,13 +1,14 @@
 """The OpenAPI document of one program: its own fields, typed by its signature."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from dspy_service.api.envelope import ErrorEnvelope
-from dspy_service.domain.serving.interface import ProgramField
+from dspy_service.domain.serving.interface import ProgramField, ProgramInterface
+from dspy_service.domain.serving.own_schemas import DEFINITIONS, REFERENCE
 from dspy_service.domain.serving.program import ProgramVersion
 from dspy_service.domain.serving.run import RunOptions
 from dspy_service.domain.serving.run_views import PredictionView
@@ -26,8 +27,8 @@ def program_document(reference: str, version: ProgramVersion) -> Document:
         reference: As callers write it: a name, perhaps with ``@`` and an alias or a version.
         version: What it means now.
     """
-    interface = version.interface
     components = _components()
+    interface = _with_definitions_in(components, version.interface)
     components["Inputs"] = _object(interface.inputs, closed=True)
     components["Prediction"] = _object(interface.outputs, closed=False)
     prediction = components["PredictionView"]
@@ -61,6 +62,31 @@ def _components() -> Document:
     return found
 
 
+def _with_definitions_in(components: Document, interface: ProgramInterface) -> ProgramInterface:
+    """Move what the fields' schemas define to ``components``, as ``<field>.<name>``; references count from the top."""
+    fields = []
+    for index, field in enumerate(interface.fields):
+        schema = dict(field.json_schema)
+        definitions = schema.pop(DEFINITIONS, {})
+        if isinstance(definitions, dict) and definitions:
+            owner = field.name if field.name.isascii() else f"field-{index}"  # a component's name is ASCII
+            places = {f"{REFERENCE}{name}": _REFERENCE.format(model=f"{owner}.{name}") for name in definitions}
+            for name, definition in definitions.items():
+                components[f"{owner}.{name}"] = _led(definition, places)
+            schema = _led(schema, places)
+        fields.append(field.model_copy(update={"json_schema": schema}))
+    return interface.model_copy(update={"fields": fields})
+
+
+def _led(node: Any, places: Mapping[str, str]) -> Any:  # noqa: ANN401  # a part of a schema
+    """Return a part of a schema that refers to these places; its depth was bounded when it was stored."""
+    if isinstance(node, dict):
+        return {key: _led(each, places) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_led(each, places) for each in node]
+    return places.get(node, node) if isinstance(node, str) else node
+
+
 def _operation(name: str, content: Document) -> Document:
     wrapped = {
         "type": "object",
@@ -92,7 +118,7 @@ def _described(field: ProgramField) -> dict[str, JsonValue]:
     texts = [text for text in (field.description, field.constraints) if text]
     if texts:
         described["description"] = "\n".join(texts)
-    if not field.is_required:
+    if not field.is_required and not field.has_default_of_code:
         described["default"] = field.default
     return described
 

@@ -13,6 +13,8 @@ from dspy_service.domain.serving.run import Run
 from dspy_service.domain.serving.run_events import RunEvent
 from dspy_service.usecases.serving.watch_run import watch_run
 
+_HOW_SOON = COME_BACK.removesuffix(b"\n")
+"""Stands in the block of the first event: some clients take a block without data for an empty event."""
 _PART_EVENTS = 64
 """Written at once: a page of a long log waits in memory in parts, each for the client to take it."""
 
@@ -40,8 +42,8 @@ def run_stream(
         after: The last number that the reader has seen.
         headers: To send beside its own.
         ping_seconds: After so long without an event, a sign of life goes out; before the first token too.
-        is_for_browsers: Whether an ``EventSource`` may read it, which is told how soon to come back. OpenAI's clients
-            stumble over that: they take a block without data for an event.
+        is_for_browsers: Whether an ``EventSource`` may read it, which can only GET and is told how soon to come back.
+            OpenAI's clients stumble over that: they take a block without data for an event.
     """
     story = watch_run(run, after=after, quiet_seconds=ping_seconds, runs=services.runs)
     response = MessageStreamResponse(
@@ -49,7 +51,7 @@ def run_stream(
         write=partial(_written, dialect),
         write_trouble=partial(dialect.trouble, request_id=request_id_of(request.scope)),
         open_streams=request.app.state.open_streams,
-        first=COME_BACK if is_for_browsers else b"",
+        first=_HOW_SOON if is_for_browsers and request.method == "GET" else b"",
     )
     response.headers.update({"x-run-id": run.run_id, **(headers or {})})
     return response

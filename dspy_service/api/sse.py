@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 
 import pydantic_core
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from dspy_service.domain.errors import ServiceError, SlowReaderError
 from dspy_service.domain.events import Event
@@ -89,10 +89,9 @@ class MessageStreamResponse(StreamingResponse, Generic[ToldT]):
         async with aclosing(self._messages):
             with _Impatience(self._send_seconds) as impatience:
                 async for message in self._messages:
-                    if not await impatience.send(
-                        send, {"type": "http.response.body", "body": message, "more_body": True}
-                    ):
-                        break
+                    impatience.start()
+                    await send({"type": "http.response.body", "body": message, "more_body": True})
+                    impatience.rest()
             if not impatience.has_ended:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
@@ -144,10 +143,14 @@ class EventStreamResponse(MessageStreamResponse[Told]):
 
 
 class _Impatience:
-    """Ends a send that takes too long, with one timer for a whole stream: a timeout costs more than a message."""
+    """Ends the block when a send in it takes too long, and has one timer for a whole stream.
+
+    A timeout for each message costs more than the message.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.has_ended = False
+        """Whether a message was not taken in time, and then never will be."""
         self._seconds = seconds
         self._since: float | None = None
         self._loop = asyncio.get_running_loop()
@@ -157,21 +160,19 @@ class _Impatience:
         self._timer = self._loop.call_later(self._seconds, self._look)
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Swallow the cancel that it asked for itself, unless somebody else asked too."""
         self._timer.cancel()
+        is_cancel = isinstance(error, asyncio.CancelledError)
+        return is_cancel and self.has_ended and self._task is not None and not self._task.uncancel()
 
-    async def send(self, send: Send, message: Message) -> bool:
-        """Send a message; False when it was not taken in time, and then never will be."""
+    def start(self) -> None:
+        """Say that a send begins."""
         self._since = self._loop.time()
-        try:
-            await send(message)
-        except asyncio.CancelledError:
-            if not self.has_ended or self._task is None or self._task.uncancel():
-                raise
-            return False
-        finally:
-            self._since = None
-        return True
+
+    def rest(self) -> None:
+        """Say that it is over."""
+        self._since = None
 
     def _look(self) -> None:
         now = self._loop.time()
@@ -185,7 +186,7 @@ class _Impatience:
 
 def parts(told: Told) -> Iterator[bytes]:
     """Yield what ``write`` returns, in parts that end with a message: each waits in memory for a client to take it."""
-    if not isinstance(told, list):
+    if not isinstance(told, list) or len(told) == 1:
         yield write(told)
         return
     first, size = 0, 0
@@ -205,7 +206,7 @@ def write(told: Told) -> bytes:
         return _message("end", told.model_dump_json().encode())
     if isinstance(told, EventGap):
         return _message("gap", told.model_dump_json().encode())
-    return b"".join(map(_event, told))
+    return _LAST_PAGE.written(told)
 
 
 def write_error(error: ServiceError, request_id: str) -> bytes:
@@ -221,6 +222,23 @@ def wants_stream(accept: str) -> bool:
         if kind == MEDIA_TYPE:
             return not any(_NOT_WANTED.fullmatch(parameter) for parameter in parameters)
     return False
+
+
+class _LastPage:
+    """Remembers how the last page was written: readers of one job are told the same list, one right after the other."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._written = b""
+
+    def written(self, events: list[Event]) -> bytes:
+        """Return one message for each event."""
+        if events is not self._events:
+            self._events, self._written = events, b"".join(map(_event, events))
+        return self._written
+
+
+_LAST_PAGE = _LastPage()
 
 
 def _event(event: Event) -> bytes:

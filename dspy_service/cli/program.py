@@ -3,12 +3,14 @@
 import typer
 
 from dspy_service.cli import (
+    chat_command,
     job_commands,
     key_commands,
     program_commands,
     reading_commands,
     role_commands,
     steering_commands,
+    usage_commands,
 )
 
 app = typer.Typer(
@@ -36,8 +38,10 @@ for command in (
     reading_commands.usage,
     reading_commands.health,
     reading_commands.webhook_secret,
+    chat_command.chat,
 ):
     app.command()(command)
 app.command("list")(reading_commands.list_jobs)
+program_commands.app.command("usage")(usage_commands.served)
 app.add_typer(program_commands.app, name="programs")
 app.add_typer(key_commands.app, name="keys")

@@ -32,6 +32,10 @@ def deploy(
     metadata: Annotated[
         Path | None, typer.Option("--metadata", exists=True, dir_okay=False, help="With it: its metadata.json.")
     ] = None,
+    pickle: Annotated[
+        Path | None,
+        typer.Option("--pickle", exists=True, dir_okay=False, help="And its program.pkl, where only code can be it."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="By default the task model of the job.")] = None,
     url: BaseUrl = DEFAULT_URL,
     api_key: ApiKey = None,
@@ -45,6 +49,8 @@ def deploy(
             options["program"] = _object(program)
         if metadata is not None:
             options["program_metadata"] = _object(metadata)
+        if pickle is not None:
+            options["program_pickle"] = pickle.read_bytes()
         if model is not None:
             options["model"] = model
         typer.echo(_version_line(client.programs.deploy(name, **options)))
@@ -132,6 +138,22 @@ def retire(name: Name, version: Version, url: BaseUrl = DEFAULT_URL, api_key: Ap
     """Let no new run use a version."""
     with service_at(url, api_key) as client:
         typer.echo(_version_line(client.programs.retire(name, version)))
+
+
+@app.command("delete-version")
+def delete_version(name: Name, version: Version, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Delete a retired version with its files."""
+    with service_at(url, api_key) as client:
+        client.programs.delete_version(name, version)
+    typer.echo(f"{name}@v{version} is deleted.")
+
+
+@app.command("delete")
+def delete(name: Name, url: BaseUrl = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Delete a program with all its versions; delete its aliases but `production` first."""
+    with service_at(url, api_key) as client:
+        client.programs.delete(name)
+    typer.echo(f"{name} is deleted.")
 
 
 def _object(path: Path) -> dict[str, object]:

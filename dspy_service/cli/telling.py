@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from dspy_service.client.answers import JobSummary, UsageView
 from dspy_service.domain.events import Event, EventType
 from dspy_service.domain.result import RoleUsage
+from dspy_service.domain.serving.usage_view import ServingFigures, ServingUsageRow, ServingUsageView, UsageGroup
 
 _WIDTH = 100  # characters of what a line says besides its head
 
@@ -41,6 +42,35 @@ def usage_lines(usage: UsageView) -> Iterator[str]:
         yield f"  {usage.estimated_calls} calls came without token counts; theirs, and their cost, are estimated."
     for model in usage.unpriced_models:
         yield f"  {model} has no known price; its calls are in no sum of money."
+
+
+def serving_usage_lines(usage: ServingUsageView) -> Iterator[str]:
+    """Yield the totals and each group."""
+    totals = usage.totals
+    yield f"{usage.first_day} to {usage.last_day}: {_figures(totals)}"
+    for row in usage.data:
+        yield f"  {_group(row, usage.group_by)}: {_figures(row)}"
+    if usage.has_more:
+        yield "  There are more groups; narrow it down."
+    if totals.estimated_calls:
+        yield f"  {totals.estimated_calls} calls came without token counts; theirs, and their cost, are estimated."
+    if totals.unpriced_calls:
+        yield f"  {totals.unpriced_calls} calls have no known price; they are in no sum of money."
+
+
+def _group(row: ServingUsageRow, group_by: UsageGroup | None) -> str:
+    if group_by == "version":
+        return f"{row.program}@v{row.version}"
+    return str(row.day or row.program or row.key_id or "without a key")
+
+
+def _figures(figures: ServingFigures) -> str:
+    others = {name: getattr(figures, name) for name in ("incomplete", "failed", "cancelled")}
+    ended = ", ".join(f"{count} {name}" for name, count in others.items() if count)
+    runs = f"{figures.runs} runs ({ended})" if ended else f"{figures.runs} runs"
+    calls = f"{figures.calls} calls and {figures.cached_calls} for free"
+    tokens = f"{figures.prompt_tokens} + {figures.completion_tokens} tokens"
+    return f"{runs}, {calls}, {tokens}, {_cost(figures.cost_usd)}"
 
 
 def _role(used: RoleUsage) -> str:

@@ -1,7 +1,7 @@
 """The blocking client."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -224,7 +224,7 @@ class Client:
         """
         return programs.load_bundle(self.artifact(job) if isinstance(job, str) else job, destination)
 
-    def _follow(self, following: StreamFollowing[EventT]) -> Iterator[EventT]:
+    def _follow(self, following: StreamFollowing[EventT]) -> Generator[EventT, None, None]:
         """Yield everything, over as many connections as it takes."""
         while not following.has_ended:
             try:

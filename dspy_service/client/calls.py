@@ -27,13 +27,17 @@ from dspy_service.client.answers import (
 from dspy_service.client.errors import (
     ApiError,
     NotAllowedError,
+    NotFoundError,
     NotYetError,
     RequestRejectedError,
     ServiceUnavailableError,
     SubmissionError,
     TooManyRequestsError,
     UnexpectedAnswerError,
+    UnknownConversationError,
     UnknownJobError,
+    UnknownProgramError,
+    UnknownRunError,
 )
 from dspy_service.domain.events import LogEntry
 from dspy_service.domain.field_problem import FieldProblem
@@ -48,12 +52,23 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     401: NotAllowedError,
     403: NotAllowedError,
     429: TooManyRequestsError,
-    404: UnknownJobError,
+    404: NotFoundError,
     409: NotYetError,
     502: ServiceUnavailableError,
     503: ServiceUnavailableError,
     504: ServiceUnavailableError,
 }
+MISSING: Mapping[str, type[NotFoundError]] = {
+    "job_not_found": UnknownJobError,
+    "artifact_not_found": UnknownJobError,
+    "file_not_stored": UnknownJobError,
+    "program_not_found": UnknownProgramError,
+    "no_default_program": UnknownProgramError,
+    "run_not_found": UnknownRunError,
+    "run_log_gone": UnknownRunError,
+    "conversation_not_found": UnknownConversationError,
+}
+"""What is not there, by the service's word for it."""
 _LOG_ENTRIES = TypeAdapter(list[LogEntry])
 _OBJECT = TypeAdapter(dict[str, Any])
 
@@ -231,6 +246,8 @@ def refusal(method: str, path: str, response: httpx.Response) -> Exception:
         )
     problems = _problems(detail)
     kind = _ERRORS.get(response.status_code, ApiError)
+    if kind is NotFoundError:
+        kind = MISSING.get(str(code), kind)
     return kind(
         response.status_code,
         str(code),

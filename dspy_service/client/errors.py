@@ -11,7 +11,11 @@
     ├── ApiError                 the service said no; ``code``, ``detail``, ``request_id``, ``problems``
     │   ├── RequestRejectedError     400, 413 or 422: change the request
     │   ├── NotAllowedError          401 or 403: no API key, one that opens nothing, or one without the scope
-    │   ├── UnknownJobError          404: no such job or artifact
+    │   ├── NotFoundError            404: what was named is not there
+    │   │   ├── UnknownJobError          no such job, artifact or file of one
+    │   │   ├── UnknownProgramError      no such program, version or alias; no default program
+    │   │   ├── UnknownRunError          no such run, or its events are not kept any more
+    │   │   └── UnknownConversationError no such conversation or message, or another user's
     │   ├── NotYetError              409: the job's state forbids it
     │   ├── TooManyRequestsError     429: too often, or too many unfinished jobs
     │   └── ServiceUnavailableError  502, 503 or 504: try again later
@@ -105,8 +109,24 @@ class TooManyRequestsError(ApiError):
     """Too many requests, or too many jobs that have not ended (429)."""
 
 
-class UnknownJobError(ApiError):
-    """There is no such job, or the job has no artifact (404)."""
+class NotFoundError(ApiError):
+    """What the request names is not there, or another tenant's (404)."""
+
+
+class UnknownJobError(NotFoundError):
+    """There is no such job, or the job has no artifact."""
+
+
+class UnknownProgramError(NotFoundError):
+    """There is no such program, version or alias, or none that a call without a name could mean."""
+
+
+class UnknownRunError(NotFoundError):
+    """There is no such run, or its events are not kept any more."""
+
+
+class UnknownConversationError(NotFoundError):
+    """There is no such conversation or message, or it is another user's."""
 
 
 class NotYetError(ApiError):

@@ -13,8 +13,8 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import ValidationError
 
-from dspy_service.client.calls import refusal
-from dspy_service.client.errors import ApiError, ServiceUnreachableError, UnexpectedAnswerError, UnknownJobError
+from dspy_service.client.calls import MISSING, refusal
+from dspy_service.client.errors import ApiError, ServiceUnreachableError, UnexpectedAnswerError
 from dspy_service.client.plans import PATIENT_PAUSES_SECONDS, RETRIED_STATUSES, retry_after_seconds
 from dspy_service.domain.events import Event
 
@@ -128,5 +128,12 @@ class Following(StreamFollowing[Event]):
         envelope = json.loads(data)
         code = str(envelope["error"])
         if code not in _COME_BACK:
-            kind, status = (UnknownJobError, 404) if code == "job_not_found" else (ApiError, 500)
-            raise kind(status, code, str(envelope["detail"]), request_id=envelope.get("request_id"))
+            raise trouble(code, str(envelope["detail"]), envelope.get("request_id"))
+
+
+def trouble(code: str, detail: str, request_id: str | None) -> ApiError:
+    """Return the error for what ended a stream that had begun, where no status tells."""
+    kind = MISSING.get(code)
+    if kind is None:
+        return ApiError(500, code, detail, request_id=request_id)
+    return kind(404, code, detail, request_id=request_id)

@@ -1,6 +1,6 @@
 """How a part of the client asks the client to do something."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from dspy_service.client.following import EventT, StreamFollowing
@@ -28,7 +28,7 @@ class RunsAsynchronously(Protocol):
 class Follows(Protocol):
     """Reads a stream to its end, blocking."""
 
-    def __call__(self, following: StreamFollowing[EventT]) -> Iterator[EventT]:
+    def __call__(self, following: StreamFollowing[EventT]) -> Generator[EventT, None, None]:
         """Yield what it tells."""
         ...
 

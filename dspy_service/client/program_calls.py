@@ -57,6 +57,16 @@ def retire(name: str, number: int) -> Call[VersionView]:
     return Call("POST", _path(name, "versions", str(number), "retire"), answer_of(VersionView))
 
 
+def delete_version(name: str, number: int) -> Call[None]:
+    """Delete a retired version."""
+    return Call("DELETE", _path(name, "versions", str(number)), nothing, answers=frozenset({204}))
+
+
+def delete(name: str) -> Call[None]:
+    """Delete a program with all its versions."""
+    return Call("DELETE", _path(name), nothing, answers=frozenset({204}))
+
+
 def alias(name: str, alias_name: str) -> Call[Alias]:
     """Ask where an alias stands."""
     return Call("GET", _path(name, "aliases", alias_name), answer_of(Alias))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from dspy_service.client.calls import Call, answer_of, as_object, verbatim
 from dspy_service.client.errors import SubmissionError
 from dspy_service.domain.serving.run_views import BatchView, PredictionView, RunEventPage, RunView
+from dspy_service.domain.serving.usage_view import ServingUsageView
 
 
 def predict(name: str, body: Mapping[str, object], *, idempotency_key: str) -> Call[PredictionView]:
@@ -51,6 +52,11 @@ def run_events(run_id: str, *, after: int, limit: int) -> Call[RunEventPage]:
 def cancel_run(run_id: str) -> Call[RunView]:
     """End a run; again changes nothing."""
     return Call("POST", run_path(run_id, "/cancel"), answer_of(RunView), answers=frozenset({202}))
+
+
+def usage(params: Mapping[str, str | int]) -> Call[ServingUsageView]:
+    """Ask what runs have cost."""
+    return Call("GET", "/usage", answer_of(ServingUsageView), params=params)
 
 
 def predict_path(name: str) -> str:

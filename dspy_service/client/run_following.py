@@ -6,8 +6,8 @@ import httpx
 from httpx_sse import ServerSentEvent
 
 from dspy_service.client.calls import Call
-from dspy_service.client.errors import ApiError, UnexpectedAnswerError
-from dspy_service.client.following import MEDIA_TYPE, StreamFollowing
+from dspy_service.client.errors import UnexpectedAnswerError
+from dspy_service.client.following import MEDIA_TYPE, StreamFollowing, trouble
 from dspy_service.client.run_calls import run_path
 from dspy_service.domain.serving.run_events import Ended, RunEvent
 from dspy_service.domain.serving.run_views import ReaderTrouble, read_event
@@ -52,7 +52,7 @@ class RunFollowing(StreamFollowing[RunEvent]):
             raise UnexpectedAnswerError(self.method, self.path, httpx.codes.OK, str(error)) from error
         if isinstance(event, ReaderTrouble):
             if not event.error.retryable:
-                raise ApiError(500, event.error.code, event.error.message, request_id=event.request_id)
+                raise trouble(event.error.code, event.error.message, event.request_id)
             return None
         self._go_on_as_reader(event)
         if event.seq <= self._last_seq:

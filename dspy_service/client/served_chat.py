@@ -1,7 +1,7 @@
 """What a client says to served programs, and does with conversations, blocking and asynchronous."""
 
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any, Literal, TypedDict, Unpack
 
 from dspy_service.client import chat_calls, plans
@@ -54,11 +54,11 @@ class ServedChat:
         """
         return self._run(_say(message, options))
 
-    def stream(self, message: str, **options: Unpack[ChatOptions]) -> Iterator[RunEvent]:
+    def stream(self, message: str, **options: Unpack[ChatOptions]) -> Generator[RunEvent, None, None]:
         """Say something and yield every event of the run that answers it.
 
-        A broken connection is opened again where it broke; nothing is lost or doubled. Raises as ``say``, but a run
-        that failed is an event.
+        A broken connection is opened again where it broke; nothing is lost or doubled. Close the generator when you
+        stop early. Raises as ``say``, but a run that failed is an event.
         """
         return self._follow(_stream(message, options))
 

@@ -1,5 +1,6 @@
 """What a client does with served programs, blocking and asynchronous."""
 
+import base64
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
@@ -23,14 +24,16 @@ _PAGE = 100
 class DeployOptions(TypedDict, total=False):
     """What is served, and how.
 
-    Either ``job_id``, or ``program`` and ``program_metadata``: the content of the two files that a job wrote. ``model``
-    is by default the task model of the job, ``adapter`` that of the optimization, or ``text`` when that is
-    ``chat`` and the only output is a text. ``idempotency_key`` makes a second deployment answer with the first version.
+    Either ``job_id``, or ``program`` and ``program_metadata``: the content of the two files that a job wrote, with its
+    ``program_pickle`` where only code can be the program. ``model`` is by default the task model of the job, and
+    ``adapter`` that of the optimization, or ``text`` when that is ``chat`` and the only output is a text.
+    ``idempotency_key`` makes a second deployment answer with the first version.
     """
 
     job_id: str
     program: Mapping[str, Any]
     program_metadata: Mapping[str, Any]
+    program_pickle: bytes
     model: Model
     adapter: AdapterName
     chat: Mapping[str, Any] | ChatMapping
@@ -132,6 +135,14 @@ class ServedPrograms:
         """Let no new run use a version."""
         return self._run(plans.ask(program_calls.retire(name, version)))
 
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete a retired version with its files."""
+        self._run(plans.once(program_calls.delete_version(name, version)))
+
+    def delete(self, name: str) -> None:
+        """Delete a program with all its versions; it must have no other alias than ``production``."""
+        self._run(plans.once(program_calls.delete(name)))
+
 
 class AsyncServedPrograms:
     """As ``ServedPrograms``, on the event loop."""
@@ -206,12 +217,23 @@ class AsyncServedPrograms:
         """As ``ServedPrograms.retire``."""
         return await self._run(plans.ask(program_calls.retire(name, version)))
 
+    async def delete_version(self, name: str, version: int) -> None:
+        """As ``ServedPrograms.delete_version``."""
+        await self._run(plans.once(program_calls.delete_version(name, version)))
+
+    async def delete(self, name: str) -> None:
+        """As ``ServedPrograms.delete``."""
+        await self._run(plans.once(program_calls.delete(name)))
+
 
 def _deploy(name: str, options: DeployOptions) -> Plan[VersionView]:
     body: dict[str, object] = {key: value for key, value in options.items() if key != "idempotency_key"}
     if "model" in options:
         del body["model"]
         body["model_config"] = _settings(options["model"])
+    if "program_pickle" in options:
+        body["program_pickle_base64"] = base64.b64encode(options["program_pickle"]).decode()
+        del body["program_pickle"]
     chat = options.get("chat")
     if isinstance(chat, ChatMapping):
         body["chat"] = chat.model_dump(mode="json")

@@ -27,7 +27,11 @@
     │   ├── JobStateError          the job's state forbids what was asked
     │   ├── ProgramVersionRetiredError
     │   ├── ProgramVersionInUseError
+    │   ├── ProgramVersionActiveError
+    │   ├── ProgramInUseError
+    │   ├── LimitReachedError      as many are kept as may be; something must be deleted first
     │   ├── NothingToRollBackError
+    │   ├── TurnOvertakenError     other messages of the conversation were faster
     │   └── ConversationBusyError
     ├── PreconditionFailedError    somebody changed it since the caller looked
     │   └── AliasMovedError

@@ -53,6 +53,8 @@ from dspy_service.domain.errors import ProtocolError
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 768 * 1024
 """Of raw bytes in one ``blob`` frame: base64 makes it 1 MiB."""
+HOST_VALUES = 20_000
+"""Of one frame of a host: it takes the one event loop of all tenants some 30 ms to read and check them."""
 
 _LENGTH = struct.Struct("!I")
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # one that never ends too, so that it takes one pass
@@ -60,11 +62,11 @@ _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # one that never e
 Frame = dict[str, Any]
 
 
-def encode(frame: Mapping[str, Any], *, max_frame_bytes: int = MAX_FRAME_BYTES) -> bytes:
+def encode(frame: Mapping[str, Any], *, max_frame_bytes: int = MAX_FRAME_BYTES, max_values: int | None = None) -> bytes:
     """Return the bytes of one frame.
 
     Raises:
-        ProtocolError: when the frame holds something that is not JSON, or is too large.
+        ProtocolError: when the frame holds something that is not JSON, is too large or made of too many values.
     """
     try:
         body = pydantic_core.to_json(frame, inf_nan_mode="null")
@@ -74,6 +76,8 @@ def encode(frame: Mapping[str, Any], *, max_frame_bytes: int = MAX_FRAME_BYTES) 
     if len(body) > max_frame_bytes:
         message = f"A {frame.get('t')!r} frame of {len(body)} bytes is larger than {max_frame_bytes}."
         raise ProtocolError(message)
+    if max_values is not None:
+        refuse_many_values(body, max_values=max_values)
     return pack(body)
 
 
@@ -137,8 +141,9 @@ def refuse_many_values(body: bytes | bytearray, *, max_values: int) -> None:
     """
     if len(body) <= 2 * max_values:  # a value takes two bytes at least, its comma or bracket included
         return
-    bare = _STRINGS.sub(b"", body)
-    if sum(bare.count(mark) for mark in (b",", b"[", b"{")) >= max_values:
+    most_strings = 2 * max_values  # each value's name, and itself
+    bare, strings = _STRINGS.subn(b"", body, count=most_strings + 1)
+    if strings > most_strings or sum(bare.count(mark) for mark in (b",", b"[", b"{")) >= max_values:
         message = f"A frame holds more than {max_values} values."
         raise ProtocolError(message)
 

@@ -81,7 +81,7 @@ def parse(data: bytes, name: str) -> object:
         value: object = pydantic_core.from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise ProgramStateError(f"{name} is not JSON: {error}.") from error
-    if _deeper_than(value, MAX_DEPTH):
+    if deeper_than(value, MAX_DEPTH):
         raise ProgramStateError(f"{name} is nested deeper than {MAX_DEPTH} levels.")
     return value
 
@@ -133,8 +133,8 @@ def _are_texts(values: object) -> bool:
     return all(isinstance(value, str) for value in values)  # type: ignore[attr-defined]  # of a mapping
 
 
-def _deeper_than(value: object, levels: int) -> bool:
-    """Walk without recursion, so that depth costs nothing but a list."""
+def deeper_than(value: object, levels: int) -> bool:
+    """Whether JSON is nested deeper; walks without recursion, so that depth costs nothing but a list."""
     row = [value]
     for _ in range(levels):
         below: list[object] = []

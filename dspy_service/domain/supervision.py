@@ -114,6 +114,10 @@ BUG = Failure(kind="internal_error", message="The service failed while it ran th
 """Of ours: what a job says that it ended."""
 
 
+class NoRunnerError(Exception):
+    """This worker could not start a process for a job. No line of the job was read; another worker may be able to."""
+
+
 @dataclass(frozen=True)
 class Interrupted:
     """An attempt that was halted before its end; another one continues it from the journal."""

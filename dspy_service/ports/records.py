@@ -130,7 +130,7 @@ class JobRecords(Protocol):
         """
         ...
 
-    async def reopen(self, job_id: str, *, spec: JobSpec) -> Job:
+    async def reopen(self, job_id: str, *, spec: JobSpec, max_live_jobs: int = 0) -> Job:
         """Move a failed job back to ``pending`` for a new attempt with the same journal.
 
         Losses, and the seconds of a budget, count from 0 again.
@@ -140,6 +140,7 @@ class JobRecords(Protocol):
         Raises:
             JobNotFoundError: there is no such job.
             JobStateError: it has ended otherwise, never has, is paused, or its end has not been settled yet.
+            QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended; 0: any number may be.
         """
         ...
 

@@ -35,6 +35,7 @@ class Supervisor(Protocol):
 
         Raises:
             LeaseLostError: another worker owns the job now.
+            NoRunnerError: no process could be started; the job is as it was.
             StoreUnavailableError: what earlier attempts left could not be read.
         """
         ...

@@ -1,4 +1,4 @@
-"""Starts the store, the workers and the API in this order, watches them, and stops them in the opposite one."""
+"""Starts the store, the workers and the API in this order, watches them, and stops the store last."""
 
 import os
 import time
@@ -29,7 +29,8 @@ API_GRACE_SECONDS = 5.0
 VERBOSE_LEVELS = ("debug", "info")
 WATCH_SECONDS = 0.2
 READY_SECONDS = 60.0  # a cold import of dspy on a busy machine
-WORKER_GRACE_SECONDS = 8.0  # beyond what it may take to hand jobs back; an idle worker needs one or two
+SERVING = "serving worker"
+WORKER_GRACE_SECONDS = 8.0  # beyond what it may take to hand jobs back or to end answers; idle, it needs one or two
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,17 @@ class Platform:
             self._revive_the_dead()
 
     def stop(self) -> None:
-        """Stop the API, then the workers, then the store; each wait is bounded."""
+        """Stop the workers, then the API, through which answers are read to their end, then the store; bounded."""
+        graces = {
+            "api": API_GRACE_SECONDS,
+            SERVING: self._settings.serving_drain_seconds + WORKER_GRACE_SECONDS,
+        }
+        for child in self._children:
+            if child.name != "api":
+                child.ask_to_stop()  # all workers at once: no job is to go on while runs end
         while self._children:
-            child = self._children.pop()  # the API was started last
-            if child.name == "api":
-                child.stop(API_GRACE_SECONDS)
-                continue
-            for other in (child, *self._children):
-                other.ask_to_stop()  # all workers at once: no job is to go on while runs end
-            child.stop(self._settings.hand_back_seconds + WORKER_GRACE_SECONDS)
+            child = self._children.pop(0)  # the API was started last
+            child.stop(graces.get(child.name, self._settings.hand_back_seconds + WORKER_GRACE_SECONDS))
         if self._valkey is not None:
             self._valkey.stop()
 
@@ -108,7 +111,7 @@ class Platform:
         inherited = {**os.environ, **exported(settings)}
         workers = {
             "worker": (JOBS_QUEUE, settings.worker_concurrency),
-            "serving worker": (SERVING_QUEUE, SERVING_PROCESSES),
+            SERVING: (SERVING_QUEUE, SERVING_PROCESSES),
         }
         for name, (queue, concurrency) in workers.items():
             self._launch(

@@ -46,7 +46,7 @@ def run(settings: Settings) -> int:
                 try:
                     platform.watch()
                 except KeyboardInterrupt:
-                    say("\nStopping; this takes some seconds when a job runs.")
+                    say("\nStopping; this takes some seconds when a job runs, and longer while answers are written.")
                     raise
         except KeyboardInterrupt:
             say("Stopped.")

@@ -42,7 +42,15 @@ async def resume(job_id: str, *, tenant: str, jobs: JobStore) -> Job:
     return await _wish(job_id, Wish.GO_ON, tenant, jobs)
 
 
-async def retry(job_id: str, *, tenant: str, jobs: JobStore, artifacts: ArtifactStore, secret_key: bytes) -> Job:
+async def retry(
+    job_id: str,
+    *,
+    tenant: str,
+    jobs: JobStore,
+    artifacts: ArtifactStore,
+    secret_key: bytes,
+    max_live_jobs: int = 0,
+) -> Job:
     """Open a failed job again: a new attempt under the same id, which pays for no model call twice.
 
     Its end is settled first if it was not, so that what was archived and what comes now are one log. Asking twice
@@ -51,13 +59,14 @@ async def retry(job_id: str, *, tenant: str, jobs: JobStore, artifacts: Artifact
     Raises:
         JobNotFoundError: this tenant has no such job.
         JobStateError: it has not failed, or nobody has asked for a retry since it has.
+        QuotaExceededError: the tenant has ``max_live_jobs`` jobs that have not ended; 0: any number may be.
         ArtifactCorruptError: what was asked for is not what was signed.
         StoreUnavailableError: it may be open again or not; ask once more.
     """
     job = await find_job(job_id, tenant=tenant, jobs=jobs)
     await settle_job(job_id, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
     spec = await stored_spec(job, jobs=jobs, artifacts=artifacts, secret_key=secret_key)
-    return await jobs.reopen(job_id, spec=spec)
+    return await jobs.reopen(job_id, spec=spec, max_live_jobs=max_live_jobs)
 
 
 async def _wish(job_id: str, wish: Wish, tenant: str, jobs: JobStore) -> Job:

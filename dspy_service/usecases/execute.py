@@ -18,7 +18,7 @@ from dspy_service.domain.errors import (
 )
 from dspy_service.domain.job import Claim, Job
 from dspy_service.domain.spec import Row
-from dspy_service.domain.supervision import BUG, Halt, Interrupted, Reins, RunReport
+from dspy_service.domain.supervision import BUG, Halt, Interrupted, NoRunnerError, Reins, RunReport
 from dspy_service.ports import ArtifactStore, JobStore, Supervisor
 from dspy_service.usecases.end_attempt import end_attempt
 from dspy_service.usecases.keep_best import keeper_of_best
@@ -49,9 +49,9 @@ async def execute(
     crash before ``finish`` leaves a job that another worker may take, and a folder that nobody reads; a crash after it
     leaves a job that any worker settles.
 
-    An attempt that is halted (a pause, a worker that goes away) or cannot go on (a store is away for too long) gives
-    its job back without a loss. A job that fails is data and raises nothing here. Losing the lease is silent too: the
-    job is another worker's.
+    An attempt that is halted (a pause, a worker that goes away) or cannot go on (a store is away for too long, no
+    process starts on this machine) gives its job back without a loss. A job that fails is data and raises nothing here.
+    Losing the lease is silent too: the job is another worker's.
 
     Args:
         owner: The worker's name, for people who look at the record.
@@ -179,13 +179,10 @@ class _Attempt:
                 active_seconds=self._keeper.active_seconds,
                 is_leaving=lambda: self._reins.why is Halt.HAND_BACK,
             )
+        except NoRunnerError as error:
+            return await self._try_again(f"The process for this job did not start; the job is tried again. {error}")
         except StoreUnavailableError as error:
-            self._keeper.attempt_ended()
-            await self._pause()
-            return await self._release(
-                f"The {error.what} did not answer for too long; the job is tried again.",
-                keeps_place=self._reins.why is Halt.HAND_BACK,  # else it would go on to be tried before all others
-            )
+            return await self._try_again(f"The {error.what} did not answer for too long; the job is tried again.")
 
     async def _supervised(self) -> RunReport | Interrupted:
         """Return how the attempt ended, whatever happened; only a lost lease and an absent store are raised."""
@@ -197,7 +194,7 @@ class _Attempt:
             return await self._supervisor.run(
                 self._claim, rows, jobs=self._jobs, reins=self._reins, keep_best=keep_best
             )
-        except (LeaseLostError, StoreUnavailableError):
+        except (LeaseLostError, NoRunnerError, StoreUnavailableError):
             raise
         except FileNotStoredError:
             return RunReport.failed("dataset_missing", "The rows of this job are no longer stored; submit it again.")
@@ -218,6 +215,12 @@ class _Attempt:
             raise ArtifactCorruptError(path, "its content is not what its name says")
         rows: Sequence[Row] = pydantic_core.from_json(data)
         return rows
+
+    async def _try_again(self, why: str) -> Job:
+        """Give the job back after a moment. It waits behind the others, else it would go on to be tried before all."""
+        self._keeper.attempt_ended()
+        await self._pause()
+        return await self._release(why, keeps_place=self._reins.why is Halt.HAND_BACK)
 
     async def _pause(self) -> None:
         """Let a store that refuses at once not make the job go round at once."""

@@ -45,25 +45,33 @@ async def find_left_datasets(*, jobs: JobStore, artifacts: ArtifactStore) -> Non
 
     These are rows of submissions that ended between the storing of the rows and the recording of the job.
 
-    The rows of two job stores may lie in one place by mistake, or those of a job store that was lost. So the first
-    job store whose worker comes here writes its mark, and nothing is swept for any other.
-
     Raises:
         StoreUnavailableError: they are looked through again.
     """
-    owner = (await jobs.pin(_OWNER, uuid.uuid4().hex)).encode()
-    await artifacts.put_new(DATASETS_OWNER, owner)
-    if await artifacts.get(DATASETS_OWNER) != owner:
-        _log.warning(
-            "The rows in %s/ belong to another job store, so those that no job names stay there. When no other "
-            "job store uses them, delete %s.",
-            DATASETS,
-            DATASETS_OWNER,
-        )
+    if not await owns_files(DATASETS, jobs=jobs, artifacts=artifacts):
         return
     paths = [path for path in await artifacts.list(DATASETS) if is_dataset(path)]
     for begin in range(0, len(paths), _PAGE):
         await jobs.note_orphans(paths[begin : begin + _PAGE], in_seconds=LEFT_SECONDS)
+
+
+async def owns_files(folder: str, *, jobs: JobStore, artifacts: ArtifactStore) -> bool:
+    """Whether what nobody names in this folder may be swept.
+
+    The files of two job stores may lie in one place by mistake, or those of a job store that was lost. So the first
+    job store whose worker comes here writes its mark, and nothing is swept for any other.
+    """
+    owner = (await jobs.pin(_OWNER, uuid.uuid4().hex)).encode()
+    await artifacts.put_new(DATASETS_OWNER, owner)
+    if await artifacts.get(DATASETS_OWNER) == owner:
+        return True
+    _log.warning(
+        "The files in %s/ belong to another job store, so those that nobody names stay there. When no other "
+        "job store uses them, delete %s.",
+        folder,
+        DATASETS_OWNER,
+    )
+    return False
 
 
 async def _delete(path: str, *, artifacts: ArtifactStore, patience: Patience) -> None:

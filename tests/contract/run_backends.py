@@ -57,12 +57,15 @@ class RedisRunBackend:
             if kind == "zset":
                 for member in await self._raw.zrange(key, 0, -1):
                     await self._raw.zincrby(key, -micros, member)
-            elif kind == "hash":
+            elif kind == "hash" and key.startswith("{dspy}:run:"):
                 for field in set(_TIMES) & set(await self._raw.hkeys(key)):
                     await self._raw.hincrby(key, field, -micros)
             left_seconds = await self._raw.ttl(key)
             if left_seconds >= 0:
                 await self._raw.expire(key, max(0, left_seconds - round(seconds)))
+            if key.startswith("{dspy}:runs:usage:") and await self._raw.exists(key):
+                account, _, day = key.rpartition(":")
+                await self._raw.rename(key, f"{account}:{int(day) - round(seconds) // 86_400}")
 
     async def put_clock_back(self, run_id: str) -> None:
         await self._raw.hincrby(f"{{dspy}}:run:{run_id}", "stamp", 3600 * 1_000_000)

@@ -1,18 +1,17 @@
 """A conversation keeps what was said, in branches, whoever writes last."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from dspy_service.adapters.memory import MemoryConversationStore
-from dspy_service.adapters.redis.client import RedisClient
 from dspy_service.adapters.redis.conversations import RedisConversationStore
 from dspy_service.domain.serving.conversation import Feedback
 from dspy_service.domain.serving.errors import ConversationNotFoundError
 from dspy_service.domain.serving.run_events import SourceCited
 from dspy_service.ports.serving.conversations import ConversationStore
 from tests.support.conversation_samples import a_new_conversation, a_question, a_reply, an_answer, ids, talk
+from tests.support.lost_replies import SendsTwice
 
 UP = Feedback(rating="up", comment="Да", expected={"answer": "yes", "none": []})
 
@@ -39,19 +38,23 @@ class ConversationStoreContract:
     async def test_a_turn_is_shown_behind_the_ones_before(self, talked: ConversationStore) -> None:
         await talk(talked, 1)
 
-        after = await talked.add("local", [a_question(2), a_reply(2)])
+        place = await talked.add("local", [a_question(2), a_reply(2)])
 
+        after = await talked.get("local", "conv_1")
+        assert place == 2
         assert await ids(talked) == ["u1", "a1", "u2", "a2"]
         assert [each.parent_id for each in await talked.messages("local", "conv_1")] == [None, "u1", "a1", "u2"]
         assert (after.head_id, after.message_count, after.active_run_id) == ("a2", 4, "run_2")
 
     async def test_messages_that_are_there_are_not_added_again(self, talked: ConversationStore) -> None:
-        await talk(talked, 1)
+        await talk(talked, 1, 2)
 
-        await talked.add("local", [a_question(1), a_reply(1)])
+        again = await talked.add("local", [a_question(1), a_reply(1)])
+        later = await talked.add("local", [a_question(3), a_reply(3)])
 
-        assert await ids(talked) == ["u1", "a1"]
-        assert (await talked.get("local", "conv_1")).message_count == 2
+        assert (again, later) == (1, 3)
+        assert await ids(talked) == ["u1", "a1", "u2", "a2", "u3", "a3"]
+        assert (await talked.get("local", "conv_1")).message_count == 6
 
     async def test_an_answer_is_read_as_it_was_written(self, talked: ConversationStore) -> None:
         await talked.add("local", [a_question(1), a_reply(1)])
@@ -228,16 +231,6 @@ class TestConversationsOnRedis(ConversationStoreContract):
         store = RedisConversationStore(redis_url)
         yield store
         await store.aclose()
-
-
-class SendsTwice(RedisClient):
-    """Never hears the first answer of a script, as after a connection that broke in between."""
-
-    async def run(self, verb: str, *, keys: Sequence[str], args: Iterable[str | int] = ()) -> Any:  # noqa: ANN401  # as many shapes as scripts
-        """Run one script twice."""
-        args = list(args)
-        await super().run(verb, keys=keys, args=args)
-        return await super().run(verb, keys=keys, args=args)
 
 
 class TestConversationsOnRedisWithLostReplies(ConversationStoreContract):

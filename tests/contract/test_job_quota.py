@@ -6,9 +6,9 @@ import pytest
 
 from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import JobNotFoundError
-from dspy_service.domain.job import Job, NewJob
+from dspy_service.domain.job import Job, JobStatus, NewJob, Wish
 from tests.contract.job_backends import Backend, InMemory, OnRedis, OnRedisWithLostReplies, running
-from tests.support.job_samples import OUTCOME, a_new_job
+from tests.support.job_samples import FAILED, OUTCOME, a_new_job
 
 
 def limited(most: int, *, tenant: str = "acme", key: str | None = None) -> NewJob:
@@ -44,6 +44,21 @@ class QuotaContract:
         assert isinstance(job, Job)
         with pytest.raises(QuotaExceededError):
             await backend.store.create(limited(1))
+
+    async def test_a_retry_needs_room_as_a_submit_does(self, backend: Backend) -> None:
+        claim = await running(backend.store, limited(1))
+        failed = await backend.store.finish(claim.job.job_id, fence=claim.fence, outcome=FAILED)
+        await backend.store.settle(failed.job_id, fence=failed.fence, archived_seq=failed.last_seq)
+        settled = await backend.store.get(failed.job_id)
+        other, _ = await backend.store.create(limited(1))
+
+        with pytest.raises(QuotaExceededError, match="1 of your jobs have not ended"):
+            await backend.store.reopen(failed.job_id, spec=claim.spec, max_live_jobs=1)
+
+        assert await backend.store.get(failed.job_id) == settled
+        await backend.store.wish(other.job_id, Wish.CANCEL)
+        again = [await backend.store.reopen(failed.job_id, spec=claim.spec, max_live_jobs=1) for _ in range(2)]
+        assert [job.status for job in again] == [JobStatus.PENDING] * 2
 
     async def test_tenants_have_quotas_of_their_own(self, backend: Backend) -> None:
         await backend.store.create(limited(1))

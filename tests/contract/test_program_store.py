@@ -1,13 +1,7 @@
 """Programs have immutable versions, and aliases that move only from where the mover saw them."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
-
 import pytest
 
-from dspy_service.adapters.memory import MemoryProgramStore
-from dspy_service.adapters.redis.client import RedisClient
-from dspy_service.adapters.redis.programs import RedisProgramStore
 from dspy_service.domain.errors import IdempotencyKeyReusedError
 from dspy_service.domain.serving.errors import (
     AliasMovedError,
@@ -18,15 +12,21 @@ from dspy_service.domain.serving.errors import (
 )
 from dspy_service.domain.serving.program import NewVersion
 from dspy_service.ports.serving.programs import ProgramStore
+from tests.contract.program_backends import (
+    ProgramBackend,
+    ProgramsInMemory,
+    ProgramsOnRedis,
+    ProgramsOnRedisWithLostReplies,
+    deploy,
+)
 from tests.support.served_programs import a_new_version
 
 
-async def deploy(store: ProgramStore, *digests: str, program: str = "answers", tenant: str = "local") -> None:
-    for digest in digests:
-        await store.add_version(a_new_version(program, tenant=tenant, digest=digest))
-
-
 class ProgramStoreContract:
+    @pytest.fixture
+    def store(self, backend: ProgramBackend) -> ProgramStore:
+        return backend.store
+
     async def test_a_version_is_found_as_it_was_added(self, store: ProgramStore) -> None:
         new = a_new_version(metadata={"team": "ключ"}, job_id="j1", baseline_score=0.25, optimized_score=0.5)
 
@@ -212,35 +212,13 @@ class ProgramStoreContract:
         assert (await store.version("local", "answers", 1)).status == "active"
 
 
-class TestProgramsInMemory(ProgramStoreContract):
-    @pytest.fixture
-    def store(self) -> ProgramStore:
-        return MemoryProgramStore()
+class TestProgramsInMemory(ProgramsInMemory, ProgramStoreContract):
+    pass
 
 
-class TestProgramsOnRedis(ProgramStoreContract):
-    @pytest.fixture
-    async def store(self, redis_url: str) -> AsyncIterator[ProgramStore]:
-        store = RedisProgramStore(redis_url)
-        yield store
-        await store.aclose()
+class TestProgramsOnRedis(ProgramsOnRedis, ProgramStoreContract):
+    pass
 
 
-class SendsTwice(RedisClient):
-    """Never hears the first answer of a script, as after a connection that broke in between."""
-
-    async def run(self, verb: str, *, keys: Sequence[str], args: Iterable[str | int] = ()) -> Any:  # noqa: ANN401  # as many shapes as scripts
-        """Run one script twice."""
-        args = list(args)
-        await super().run(verb, keys=keys, args=args)
-        return await super().run(verb, keys=keys, args=args)
-
-
-class TestProgramsOnRedisWithLostReplies(ProgramStoreContract):
-    @pytest.fixture
-    async def store(self, redis_url: str) -> AsyncIterator[ProgramStore]:
-        store = RedisProgramStore(redis_url)
-        await store.aclose()
-        store._client = SendsTwice(redis_url)
-        yield store
-        await store.aclose()
+class TestProgramsOnRedisWithLostReplies(ProgramsOnRedisWithLostReplies, ProgramStoreContract):
+    pass

@@ -98,6 +98,26 @@ class TestReaders:
 
         assert [event.seq for events in found for event in events] == [4]
 
+    async def test_a_busy_log_is_not_quiet(self, watched: Watched) -> None:
+        claim = await running(watched.store)
+        clock = asyncio.get_running_loop().time
+        waits: list[tuple[float, int]] = []
+
+        async with (
+            asyncio.timeout(20),
+            aclosing(watched.stream.watch(claim.job.job_id, after=3, quiet_seconds=0.5)) as news,
+        ):
+            assert await anext(news) == []
+            ends_at = clock() + 1.5
+            while clock() < ends_at:
+                await watched.write(claim, 1)
+                asked_at = clock()
+                count = len(await anext(news))
+                waits.append((clock() - asked_at, count))
+
+        assert sum(count for _, count in waits) > 1
+        assert [seconds for seconds, count in waits if not count and seconds < 0.5] == []
+
     async def test_a_broken_subscription_is_renewed(self, watched: Watched, raw_redis: redis.Redis) -> None:
         claim = await running(watched.store)
         job_id = claim.job.job_id

@@ -8,10 +8,20 @@ import pytest
 import redis.asyncio as redis
 
 from dspy_service.adapters.redis.runs import RedisRunStore
-from dspy_service.adapters.run_record import RunTimes
+from dspy_service.adapters.run_record import TRIMMED_AT_ONCE, RunTimes
 from dspy_service.domain.errors import ConfigurationError, LeaseLostError, SlowReaderError
 from dspy_service.domain.serving.run_events import RunEvent
-from tests.support.run_samples import COMPLETED, a_new_run, a_token, completed, in_progress, queued, taken, the_final
+from tests.support.run_samples import (
+    COMPLETED,
+    a_new_run,
+    a_token,
+    completed,
+    in_progress,
+    kinds,
+    queued,
+    taken,
+    the_final,
+)
 
 
 @pytest.fixture
@@ -69,24 +79,69 @@ async def test_an_ended_run_leaves_nothing_that_stays(store: RedisRunStore, raw_
     left = {key: await raw_redis.ttl(key) for key in await raw_redis.keys()}
 
     record = f"{{dspy}}:run:{run.run_id}"
-    served, submitted = left.pop("{dspy}:runs:served"), left.pop("{dspy}:runs:submitted")
-    assert (served, submitted) == (-1, -1)  # one for all runs
+    of_all = [left.pop(f"{{dspy}}:runs:{name}") for name in ("served", "submitted", "totals")]
+    [day] = [key for key in left if key.startswith("{dspy}:runs:usage:local:")]
+    assert of_all == [-1, -1, -1]
+    assert round(left.pop(day), -2) == 400 * 86_400
     assert {key: round(seconds, -2) for key, seconds in left.items()} == {
         record: 86_400,
         f"{record}:log": 900,
-        f"{record}:fold": 900,
+        f"{record}:short": 86_400,
         "{dspy}:runs:idem:local:k": 86_400,
     }
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_what_stands_for_trimmed_events_goes_with_the_log_unless_the_run_is_told_again(
+    store: RedisRunStore, raw_redis: redis.Redis, key: str | None
+) -> None:
+    run = await in_progress(store, a_new_run(key=key))
+    for batch in range(1, 19):
+        await store.append(run.run_id, fence=1, facts=[a_token("x")] * 600, batch=batch)
+    await store.finish(run.run_id, fence=1, outcome=COMPLETED, facts=[the_final("x")])
+
+    seconds = await raw_redis.ttl(f"{{dspy}}:run:{run.run_id}:short")
+
+    assert round(seconds, -2) == (900 if key is None else 86_400)
+
+
+async def test_the_end_of_a_long_run_leaves_no_more_to_tell_than_that_of_a_short_one(
+    store: RedisRunStore, raw_redis: redis.Redis
+) -> None:
+    run = await in_progress(store, a_new_run(key="k"))
+    pieces = f"{{dspy}}:run:{run.run_id}:short"
+    for batch in range(1, 11):
+        await store.append(run.run_id, fence=1, facts=[a_token("x")] * 300, batch=batch)
+    told_before = await raw_redis.llen(pieces)
+
+    ended = await store.finish(run.run_id, fence=1, outcome=COMPLETED, facts=[the_final("x")])
+
+    assert told_before == ended.last_seq // TRIMMED_AT_ONCE
+    assert await raw_redis.llen(pieces) == told_before + 1
+
+
+@pytest.mark.parametrize("tokens", [TRIMMED_AT_ONCE - 4, TRIMMED_AT_ONCE - 3, TRIMMED_AT_ONCE - 2])
+async def test_a_run_whose_end_fills_a_piece_is_told_to_its_end(store: RedisRunStore, tokens: int) -> None:
+    run = await in_progress(store, a_new_run(key="k"))
+    await store.append(run.run_id, fence=1, facts=[a_token("x")] * tokens, batch=1)
+    ended = await store.finish(run.run_id, fence=1, outcome=COMPLETED, facts=[the_final("x")])
+
+    told = await store.retold(run.run_id)
+
+    assert kinds(told) == ["start", "snapshot", "final", "end"]
+    assert told[-1].seq == ended.last_seq
+
+
 async def test_how_long_things_are_kept_can_be_set(redis_url: str, raw_redis: redis.Redis) -> None:
-    store = RedisRunStore(redis_url, RunTimes(log_seconds=60, record_seconds=600))
+    store = RedisRunStore(redis_url, RunTimes(log_seconds=60, record_seconds=600, usage_seconds=6000))
     run = await completed(store)
     await store.aclose()
 
     record = f"{{dspy}}:run:{run.run_id}"
     assert 50 < await raw_redis.ttl(f"{record}:log") <= 60
     assert 590 < await raw_redis.ttl(record) <= 600
+    [day] = await raw_redis.keys("{dspy}:runs:usage:local:*")
+    assert 5990 < await raw_redis.ttl(day) <= 6000
 
 
 async def test_a_conversation_goes_on_when_the_record_of_its_live_run_was_lost(

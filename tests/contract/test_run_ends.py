@@ -127,6 +127,7 @@ class ReleaseContract:
         released = await backend.store.release(run.run_id, fence=1)
 
         assert (released.status, released.error) == (RunStatus.CANCELLED, None)
+        assert await backend.store.reap(lease_seconds=0) == [released]
         assert Cancelled(reason="disconnected") in facts(await backend.store.events(run.run_id))
 
     async def test_giving_back_twice_answers_twice(self, backend: RunBackend) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dspy_service.domain.serving.errors import ConversationBusyError
+from dspy_service.domain.serving.errors import ConversationBusyError, RunNotFoundError, TurnOvertakenError
 from dspy_service.domain.serving.run import MultitaskStrategy, Run, RunStatus
 from dspy_service.domain.serving.run_events import Cancelled
 from tests.contract.run_backends import RunBackend, RunsInMemory, RunsOnRedis, RunsOnRedisWithLostReplies
@@ -53,6 +53,17 @@ class OrderContract:
             await backend.store.finish(run.run_id, fence=1, outcome=COMPLETED, facts=[])
 
         assert order == ["one", "other", "one", "other"]
+
+    async def test_tenants_that_are_passed_over_wait_and_keep_their_place(self, backend: RunBackend) -> None:
+        for tenant in ("one", "other", "third"):
+            await queued(backend.store, a_new_run(tenant=tenant))
+
+        order = []
+        for without in (["one"], ["one", "other"], ["one", "other", "third"], []):
+            run_id = await backend.store.next_run(without=without)
+            order.append(None if run_id is None else (await backend.store.get(run_id)).tenant)
+
+        assert order == ["other", "third", None, "one"]
 
     async def test_whoever_waits_is_woken(self, backend: RunBackend) -> None:
         await backend.store.wait_for_run(0)
@@ -111,6 +122,32 @@ class ConversationContract:
         await backend.store.reap(lease_seconds=0)
 
         assert await backend.store.next_run() == second.run_id
+
+    async def test_a_run_whose_message_stands_before_that_of_another_is_not_recorded(self, backend: RunBackend) -> None:
+        first, late, last = [a_new_run(conversation_id="c1") for _ in range(3)]
+        run, _ = await backend.store.create(first, start=started(first), place=2)
+        await taken(backend.store, run)
+        await backend.store.finish(run.run_id, fence=1, outcome=COMPLETED, facts=[])
+
+        for place in (1, 2):
+            with pytest.raises(TurnOvertakenError):
+                await backend.store.create(late, start=started(late), multitask="interrupt", place=place)
+        await backend.store.create(last, start=started(last), place=3)
+
+        with pytest.raises(RunNotFoundError):
+            await backend.store.get(late.run_id)
+        assert await backend.store.next_run() == last.run_id
+
+    async def test_places_of_another_conversation_or_tenant_do_not_count(self, backend: RunBackend) -> None:
+        runs = [
+            a_new_run(conversation_id="c1"),
+            a_new_run(conversation_id="c2"),
+            a_new_run(conversation_id="c1", tenant="acme"),
+        ]
+
+        made = [(await backend.store.create(new, start=started(new), place=1))[1] for new in runs]
+
+        assert made == [True, True, True]
 
     async def test_reject_names_the_live_run_and_records_nothing(self, backend: RunBackend) -> None:
         first = await say(backend)

@@ -13,6 +13,7 @@ from dspy_service.domain.serving.run_events import RunFact, StatusNoted
 from dspy_service.ports.serving.runs import RunStore
 from tests.contract.run_backends import MemoryRunBackend, RedisRunBackend, RunBackend
 from tests.support.run_samples import COMPLETED, a_new_run, a_token, started, the_final
+from tests.support.usage_samples import a_usage, ends, told
 
 STEPS = 150
 STRATEGIES: tuple[MultitaskStrategy, ...] = ("reject", "enqueue", "enqueue", "interrupt", "rollback")
@@ -21,8 +22,9 @@ FACTS: tuple[RunFact, ...] = (
     a_token("x"),
     StatusNoted(stage="lm", phase="start", name="demo", message="asking"),
     the_final("x"),
+    told(a_usage()),
 )
-OUTCOMES = (COMPLETED, RunOutcome(status=RunStatus.CANCELLED), RunOutcome(status=RunStatus.INCOMPLETE))
+OUTCOMES = (COMPLETED, RunOutcome(status=RunStatus.CANCELLED), ends(RunStatus.INCOMPLETE, a_usage(calls=2)))
 
 Step = Callable[[RunBackend], Awaitable[object]]
 
@@ -135,3 +137,6 @@ async def test_both_answer_alike(seed: int, on_redis: RedisRunBackend) -> None:
         kinds = [event.fact.type for event in logs[0]]
         assert kinds.count("end") <= 1
         assert "end" not in kinds[:-1]
+    totals = [await backend.store.usage_totals() for backend in (memory, on_redis)]
+    assert totals[0] == totals[1]
+    assert totals[0]

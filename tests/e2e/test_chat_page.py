@@ -107,7 +107,7 @@ def _all_of(answer: str, page: Page) -> bool:
     return len(drawn) > 1 and all(f"{answer} ".startswith(text) for text in drawn)
 
 
-def test_an_answer_is_shown_while_it_is_written(page: Page, api: Api) -> None:
+def test_b16_an_answer_is_shown_while_it_is_written(page: Page, api: Api) -> None:
     page.goto(f"{api.url}/chat")
     page.get_by_label("Program").select_option("qa")
 
@@ -167,7 +167,7 @@ def test_stop_ends_the_answer_and_the_call_of_the_model(page: Page, api: Api, pr
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
 
 
-def test_an_error_is_shown_and_the_next_message_is_answered(page: Page, api: Api) -> None:
+def test_b16_an_error_is_shown_and_the_next_message_is_answered(page: Page, api: Api) -> None:
     page.goto(f"{api.url}/chat")
     _ask(page, "Go wrong.")
 

@@ -23,7 +23,7 @@ def texts(told: list[Any], kind: str, key: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/chat/basic", "/api/chat/basic"])
-def test_a_paper_chat_answers_whole_with_its_sources(path: str, seeds: SeedService) -> None:
+def test_e2_a_paper_chat_answers_whole_with_its_sources(path: str, seeds: SeedService) -> None:
     """E2 of the seeds: ``stream: false``."""
     answer = seeds.http.post(path, json={"question": "Why is the sky blue?", "mode": "basic", "stream": False})
 
@@ -32,7 +32,7 @@ def test_a_paper_chat_answers_whole_with_its_sources(path: str, seeds: SeedServi
 
 
 @pytest.mark.parametrize("path", ["/chat/basic", "/api/chat/basic"])
-def test_a_paper_chat_streams_unless_told_otherwise(path: str, seeds: SeedService) -> None:
+def test_e2_a_paper_chat_streams_unless_told_otherwise(path: str, seeds: SeedService) -> None:
     """E2 of the seeds: ``stream`` is true by default, and the session goes on."""
     first = seeds.read(path, {"question": "Why is the sky blue, streamed?"})
     again = seeds.read(path, {"question": "And the sea?", "session_id": first[-2]["session_id"]})
@@ -43,7 +43,7 @@ def test_a_paper_chat_streams_unless_told_otherwise(path: str, seeds: SeedServic
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/health"])
-def test_health_names_its_version_and_what_is_registered(path: str, seeds: SeedService) -> None:
+def test_e4_health_names_its_version_and_what_is_registered(path: str, seeds: SeedService) -> None:
     """E4 of the seeds."""
     health = seeds.http.get(path)
 
@@ -52,7 +52,7 @@ def test_health_names_its_version_and_what_is_registered(path: str, seeds: SeedS
     assert "cot" in health.json()["registered_assets"]["modules"]
 
 
-def test_predict_answers_a_text_with_all_outputs(seeds: SeedService) -> None:
+def test_e5_predict_answers_a_text_with_all_outputs(seeds: SeedService) -> None:
     """E5 of the seeds."""
     answer = seeds.http.post("/predict", json={"text": "Why is the sky blue?"})
 
@@ -60,7 +60,7 @@ def test_predict_answers_a_text_with_all_outputs(seeds: SeedService) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "success", "data": data})
 
 
-def test_predict_streams_in_the_framing_of_dspy(seeds: SeedService) -> None:
+def test_e6_and_bug_3_and_bug_4_predict_streams_in_the_framing_of_dspy(seeds: SeedService) -> None:
     """E6 of the seeds, whose own imports (bugs 3 and 4) raise: it streams without them."""
     told = seeds.read("/predict/stream", {"text": "Why is the sky blue, in pieces?"})
 
@@ -70,7 +70,7 @@ def test_predict_streams_in_the_framing_of_dspy(seeds: SeedService) -> None:
     assert told[-1] == "[DONE]"
 
 
-def test_a_query_streams_typed_messages(seeds: SeedService) -> None:
+def test_e7_a_query_streams_typed_messages(seeds: SeedService) -> None:
     """E7 of the seeds."""
     told = seeds.read("/v1/query", {"text": "Why is the sky blue, typed?"})
 
@@ -88,7 +88,7 @@ def test_a_query_streams_typed_messages(seeds: SeedService) -> None:
         pytest.param({"message": "Whose?"}, "text", {"type": "token", "field": "answer"}, id="003"),
     ],
 )
-def test_one_path_streams_to_all_three_bodies_in_their_own_form(
+def test_e8_one_path_streams_to_all_three_bodies_in_their_own_form(
     body: dict[str, str], key: str, form: dict[str, str], seeds: SeedService
 ) -> None:
     """E8 of the seeds."""
@@ -99,7 +99,7 @@ def test_one_path_streams_to_all_three_bodies_in_their_own_form(
     assert {frozenset(each) for each in tokens} == {frozenset({key, *form})}
 
 
-def test_a_chat_answers_with_sources_and_tokens(seeds: SeedService) -> None:
+def test_e9_and_b18_a_chat_answers_with_sources_and_tokens(seeds: SeedService) -> None:
     """E9 of the seeds, and B18: what it cost."""
     first = seeds.http.post("/chat", json={"message": "How do I deploy my app?", "user_id": "user_9"}).json()
     sent = {"message": "And undo it?", "conversation_id": first["conversation_id"], "user_id": "user_9"}
@@ -110,7 +110,7 @@ def test_a_chat_answers_with_sources_and_tokens(seeds: SeedService) -> None:
     assert again["conversation_id"] == first["conversation_id"]
 
 
-def test_conversations_are_listed_by_user(seeds: SeedService) -> None:
+def test_e10_and_bug_6_conversations_are_listed_by_user(seeds: SeedService) -> None:
     """E10 of the seeds, and bug 6: one user's id may begin with another's."""
     mine = seeds.http.post("/conversations", json={"user_id": "u_1"}).json()["conversation_id"]
     other = seeds.http.post("/conversations", json={"user_id": "u_1_x"}).json()["conversation_id"]
@@ -121,7 +121,7 @@ def test_conversations_are_listed_by_user(seeds: SeedService) -> None:
     assert seeds.http.get("/conversations", params={"user_id": "u_1_x"}).json()["conversations"] == [other]
 
 
-def test_a_conversation_shows_what_was_said(seeds: SeedService) -> None:
+def test_e11_a_conversation_shows_what_was_said(seeds: SeedService) -> None:
     """E11 of the seeds."""
     said = seeds.http.post("/chat", json={"message": "How do I look back?"}).json()
 
@@ -134,7 +134,7 @@ def test_a_conversation_shows_what_was_said(seeds: SeedService) -> None:
     ]
 
 
-def test_a_conversation_can_be_started_empty(seeds: SeedService) -> None:
+def test_e12_a_conversation_can_be_started_empty(seeds: SeedService) -> None:
     """E12 of the seeds: 201."""
     made = seeds.http.post("/conversations", json={"user_id": "user_12"})
 
@@ -143,7 +143,7 @@ def test_a_conversation_can_be_started_empty(seeds: SeedService) -> None:
     assert said.json()["conversation_id"] == made.json()["conversation_id"]
 
 
-def test_a_conversation_can_be_deleted_once(seeds: SeedService) -> None:
+def test_e13_a_conversation_can_be_deleted_once(seeds: SeedService) -> None:
     """E13 of the seeds."""
     path = f"/conversations/{_same(seeds.http.post('/conversations', json={}))['conversation_id']}"
 
@@ -153,7 +153,7 @@ def test_a_conversation_can_be_deleted_once(seeds: SeedService) -> None:
     assert (again.status_code, seeds.http.get(path).status_code) == (404, 404)
 
 
-def test_the_documentation_is_generated_and_requests_are_checked(seeds: SeedService) -> None:
+def test_e14_and_b21_the_documentation_is_generated_and_requests_are_checked(seeds: SeedService) -> None:
     """E14 and B21 of the seeds."""
     page = seeds.http.get("/docs")
     document = seeds.http.get("/openapi.json").json()
@@ -168,7 +168,7 @@ def test_the_documentation_is_generated_and_requests_are_checked(seeds: SeedServ
 
 
 @pytest.mark.parametrize("path", ["/chat", "/predict"])
-def test_paths_without_a_version_are_those_of_the_first(path: str, seeds: SeedService) -> None:
+def test_e15_paths_without_a_version_are_those_of_the_first(path: str, seeds: SeedService) -> None:
     """E15 of the seeds."""
     body = {"text": "Is it the same?"} if path == "/predict" else {"message": "Is it the same?"}
 
@@ -178,7 +178,7 @@ def test_paths_without_a_version_are_those_of_the_first(path: str, seeds: SeedSe
     assert old.json().keys() == new.json().keys()
 
 
-def test_an_event_source_of_a_browser_can_chat_and_does_not_start_again(seeds: SeedService) -> None:
+def test_e16_an_event_source_of_a_browser_can_chat_and_does_not_start_again(seeds: SeedService) -> None:
     """E16 of the seeds: an EventSource can only GET, and comes back by itself."""
     params = {"message": "Why is the sky blue, natively?", "user_id": "user_16"}
     with seeds.http.stream("GET", "/chat/stream", params=params, headers=EVENT_STREAM) as answer:

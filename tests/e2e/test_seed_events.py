@@ -34,7 +34,25 @@ def joined(told: Sequence[Any], kind: str, key: str) -> str:
     return "".join(each[key] for each in told if each != "[DONE]" and each["type"] == kind)
 
 
-def test_a_paper_chat_tells_reasoning_tokens_sources_and_done(seeds: SeedService) -> None:
+_TOLD = {
+    "seed000": ("/chat/basic", "question", ["token", "reasoning", "sources", "done", "[DONE]"]),
+    "seed001-query": ("/v1/query", "text", ["token", "status", "result", "[DONE]"]),
+    "seed001-chat": ("/chat/stream", "question", ["token", "status", "complete", "[DONE]"]),
+    "seed003": ("/chat/stream", "message", ["start", "token", "status", "final", "end"]),
+}
+
+
+@pytest.mark.parametrize(("form", "event"), [(form, event) for form in _TOLD for event in _TOLD[form][2]])
+def test_every_event_of_the_seeds_is_told(form: str, event: str, seeds: SeedService) -> None:
+    """All but ``error`` and ``ping``, which have tests of their own below."""
+    path, words, _ = _TOLD[form]
+
+    told = seeds.read(path, {words: f"Do you tell {event} of {form}?"})
+
+    assert event in kinds(told)
+
+
+def test_events_of_seed_000_a_paper_chat_tells_reasoning_tokens_sources_and_done(seeds: SeedService) -> None:
     """Events of seed 000: also the two kinds that its own code never sends."""
     told = seeds.read("/chat/basic", {"question": "Why is the sky blue, in events?"})
 
@@ -45,7 +63,7 @@ def test_a_paper_chat_tells_reasoning_tokens_sources_and_done(seeds: SeedService
     assert (told[-2]["content"], told[-2]["sources"]) == (ANSWER, SOURCES)
 
 
-def test_a_query_tells_status_tokens_and_the_result(seeds: SeedService) -> None:
+def test_events_of_seed_001_a_query_tells_status_tokens_and_the_result(seeds: SeedService) -> None:
     """Events of seed 001: ``token{chunk}``, ``status{msg}``, ``result{answer}`` and ``[DONE]``."""
     told = seeds.read("/v1/query", {"inputs": {"question": "What is being done?"}, **FRESH})
 
@@ -56,7 +74,7 @@ def test_a_query_tells_status_tokens_and_the_result(seeds: SeedService) -> None:
     assert joined(told, "token", "chunk") == told[-2]["answer"] == ANSWER
 
 
-def test_a_question_is_told_field_by_field(seeds: SeedService) -> None:
+def test_events_of_seed_001_a_question_is_told_field_by_field(seeds: SeedService) -> None:
     """Events of seed 001: ``token{field,chunk}``, ``status{message}``, ``complete{answer}`` and ``[DONE]``."""
     told = seeds.read("/chat/stream", {"question": "Which field is it?", **FRESH})
 
@@ -69,7 +87,7 @@ def test_a_question_is_told_field_by_field(seeds: SeedService) -> None:
 _FIELDS = {"reasoning": REASONING, "answer": ANSWER}
 
 
-def test_every_token_says_its_predictor_and_field(seeds: SeedService) -> None:
+def test_objects_of_seed_001_every_token_says_its_predictor_and_field(seeds: SeedService) -> None:
     """Objects of seed 001: what a ``StreamResponse`` says, and the last chunk of a field."""
     told = seeds.read("/chat/stream?format=v1", {"message": "Which predictor is it?"})
 
@@ -79,7 +97,7 @@ def test_every_token_says_its_predictor_and_field(seeds: SeedService) -> None:
     assert {each["field"] for each in told if each["type"] == "field_done"} == {"reasoning", "answer", "sources"}
 
 
-def test_a_small_chat_tells_tokens_and_then_that_it_is_done(seeds: SeedService) -> None:
+def test_events_of_seed_002_a_small_chat_tells_tokens_and_then_that_it_is_done(seeds: SeedService) -> None:
     """Events of seed 002: ``{"token"}`` alone, then ``{"done": true, "conversation_id"}``."""
     told = seeds.read("/chat/stream", {"message": "Are you done?", "user_id": "user_2"})
 
@@ -89,7 +107,7 @@ def test_a_small_chat_tells_tokens_and_then_that_it_is_done(seeds: SeedService) 
     assert told[-1]["conversation_id"].startswith("conv_")
 
 
-def test_a_chat_page_is_told_start_status_token_final_and_end(seeds: SeedService) -> None:
+def test_events_of_seed_003_a_chat_page_is_told_start_status_token_final_and_end(seeds: SeedService) -> None:
     """Events of seed 003."""
     told = seeds.read("/chat/stream", {"message": "Where does it end?", **FRESH})
 
@@ -99,7 +117,7 @@ def test_a_chat_page_is_told_start_status_token_final_and_end(seeds: SeedService
 
 
 @pytest.mark.slow
-def test_a_silent_model_is_bridged_by_a_ping_before_the_first_token(seeds: SeedService) -> None:
+def test_b13_a_silent_model_is_bridged_by_a_ping_before_the_first_token(seeds: SeedService) -> None:
     """B13 of the seeds: every ten seconds."""
     told = seeds.read("/chat/stream", {"message": "Will you be quiet?", **FRESH})
 
@@ -107,7 +125,7 @@ def test_a_silent_model_is_bridged_by_a_ping_before_the_first_token(seeds: SeedS
     assert joined(told, "token", "text") == ANSWER
 
 
-def test_tokens_arrive_while_the_model_still_writes(seeds: SeedService) -> None:
+def test_b1_and_b11_tokens_arrive_while_the_model_still_writes(seeds: SeedService) -> None:
     """B1 and B11 of the seeds: and when the reader goes, the model is stopped."""
     body = {"message": "Please be slow, I watch.", **FRESH}
     with seeds.http.stream("POST", "/chat/stream", json=body) as answer:
@@ -122,7 +140,7 @@ def test_tokens_arrive_while_the_model_still_writes(seeds: SeedService) -> None:
     wait_until(lambda: seeds.http.get(run).json()["status"] == "cancelled")
 
 
-def test_every_step_is_told_when_it_begins_and_ends(seeds: SeedService) -> None:
+def test_b6_every_step_is_told_when_it_begins_and_ends(seeds: SeedService) -> None:
     """B6 of the seeds, for modules and models."""
     told = seeds.read("/chat/stream", {"message": "What are your steps?", **FRESH})
 
@@ -130,14 +148,14 @@ def test_every_step_is_told_when_it_begins_and_ends(seeds: SeedService) -> None:
     assert steps >= {("module", "start"), ("module", "end"), ("lm", "start"), ("lm", "end")}
 
 
-def test_every_request_streams_and_not_only_the_first(seeds: SeedService) -> None:
+def test_b8_every_request_streams_and_not_only_the_first(seeds: SeedService) -> None:
     """B8 of the seeds: nothing is shared between requests."""
     told = [seeds.read("/chat/stream", {"message": f"Time {count}?", **FRESH}) for count in range(3)]
 
     assert [joined(each, "token", "text") for each in told] == [ANSWER] * 3
 
 
-def test_a_cached_answer_streams_too(seeds: SeedService) -> None:
+def test_b9_a_cached_answer_streams_too(seeds: SeedService) -> None:
     """B9 of the seeds: tokens, and ``final``."""
     body = {"message": "Do you remember?"}
     seeds.read("/chat/stream", body)
@@ -159,7 +177,7 @@ def test_a_cached_answer_streams_too(seeds: SeedService) -> None:
         ("/chat/stream", {"message": "Who buffers?"}),
     ],
 )
-def test_no_proxy_may_hold_a_stream_back(path: str, body: dict[str, str], seeds: SeedService) -> None:
+def test_b10_no_proxy_may_hold_a_stream_back(path: str, body: dict[str, str], seeds: SeedService) -> None:
     """B10 of the seeds."""
     with seeds.http.stream("POST", path, json=body) as answer:
         answer.read()
@@ -178,7 +196,7 @@ def test_no_proxy_may_hold_a_stream_back(path: str, body: dict[str, str], seeds:
         ("/chat/stream", "message", ["error", "end"]),
     ],
 )
-def test_a_model_that_breaks_off_is_told_and_the_stream_closes_properly(
+def test_b12_a_model_that_breaks_off_is_told_and_the_stream_closes_properly(
     path: str, words: str, last: list[str], seeds: SeedService
 ) -> None:
     """B12 of the seeds: what was written stays."""
@@ -188,7 +206,7 @@ def test_a_model_that_breaks_off_is_told_and_the_stream_closes_properly(
     assert "token" in kinds(told)
 
 
-def test_a_small_chat_is_told_of_an_error_when_it_is_done(seeds: SeedService) -> None:
+def test_b12_a_small_chat_is_told_of_an_error_when_it_is_done(seeds: SeedService) -> None:
     """B12 of the seeds, in the form of 002, whose clients append whatever is not ``done``."""
     told = seeds.read("/chat/stream", {"message": "Please break off, small one.", "user_id": "user_2"})
 
@@ -197,7 +215,7 @@ def test_a_small_chat_is_told_of_an_error_when_it_is_done(seeds: SeedService) ->
     assert told[-1]["error"]["message"]
 
 
-def test_every_chunk_can_be_looked_up_afterwards(seeds: SeedService) -> None:
+def test_b14_every_chunk_can_be_looked_up_afterwards(seeds: SeedService) -> None:
     """B14 of the seeds: each has a number and a time."""
     with seeds.http.stream("POST", "/chat/stream", json={"message": "Who writes this down?"}) as answer:
         answer.read()
@@ -212,7 +230,7 @@ def test_every_chunk_can_be_looked_up_afterwards(seeds: SeedService) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_shows_the_stream(seeds: SeedService) -> None:
+def test_b15_curl_shows_the_stream(seeds: SeedService) -> None:
     """B15 of the seeds: the command of 003 as it stands there."""
     command = ["curl", "-s", "-N", "-X", "POST", f"{seeds.url}/chat/stream", "--noproxy", "*"]
     sent = ["-H", "Content-Type: application/json", "-d", '{"message":"Hello"}']

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.platforms import ROOT, plain_environment
 from tests.support.processes import wait_until
-from tests.support.seed_service import ANSWER, PAGE, PROVIDER_SECRET, SLOW_PIECES, SeedService
+from tests.support.seed_service import ANSWER, PAGE, PROVIDER_SECRET, SLOW_PIECES, SOURCES, SeedService
 
 FRESH = {"options": {"cache": "bypass"}}
 STREAMS = [
@@ -23,8 +23,20 @@ STREAMS = [
 ]
 
 
+@pytest.mark.parametrize("path", ["/chat", "/chat/basic"])
+def test_bug_1_and_b4_sources_are_those_that_the_answer_names_in_its_order(path: str, seeds: SeedService) -> None:
+    """Bug 1 and B4 of the seeds: their code counts them from one, and so names the wrong ones."""
+    body = {"message": "What do you rest on?", "stream": False}
+
+    told = seeds.http.post(path, json=body).json()
+    shown = seeds.http.get(f"/conversations/{told.get('conversation_id', told.get('session_id'))}").json()["messages"]
+
+    assert told["sources"] == SOURCES
+    assert shown[-1]["fields"]["sources"] == SOURCES
+
+
 @pytest.mark.parametrize(("path", "words"), STREAMS)
-def test_no_marker_of_an_adapter_reaches_a_reader(path: str, words: str, seeds: SeedService) -> None:
+def test_bug_2_no_marker_of_an_adapter_reaches_a_reader(path: str, words: str, seeds: SeedService) -> None:
     """Bug 2 of the seeds: and brackets of the answer's own are no markers."""
     told = json.dumps(seeds.read(path, {words: "What leaks?"}), ensure_ascii=False)
 
@@ -34,7 +46,7 @@ def test_no_marker_of_an_adapter_reaches_a_reader(path: str, words: str, seeds: 
 
 
 @pytest.mark.parametrize(("path", "words"), STREAMS)
-def test_events_survive_any_cut_of_the_bytes(path: str, words: str, seeds: SeedService) -> None:
+def test_bug_5_events_survive_any_cut_of_the_bytes(path: str, words: str, seeds: SeedService) -> None:
     """Bug 5 of the seeds: an event is one line of UTF-8 and a blank one, however it arrives."""
     with seeds.http.stream("POST", path, json={words: "What splits?"}) as answer:
         parts = list(answer.iter_raw(chunk_size=1))
@@ -45,10 +57,12 @@ def test_events_survive_any_cut_of_the_bytes(path: str, words: str, seeds: SeedS
         while b"\n\n" in waiting:
             block, _, waiting = waiting.partition(b"\n\n")
             blocks.append(block.decode())
-    data = [block.removeprefix("data: ") for block in blocks if block.startswith("data: ")]
+    lines = [[line for line in block.split("\n") if line.startswith("data: ")] for block in blocks]
+    data = [line.removeprefix("data: ") for found in lines for line in found]
     assert waiting == b""
     assert max(map(len, parts)) == 1
-    assert all("\n" not in each and (each == "[DONE]" or json.loads(each)) for each in data)
+    assert max(map(len, lines)) == 1
+    assert all(each == "[DONE]" or json.loads(each) for each in data)
     assert ANSWER in _told(data)
 
 
@@ -58,7 +72,7 @@ def _told(data: list[str]) -> str:
     return "".join(str(each[key]) for each in messages for key in keys if key in each)
 
 
-def test_ids_of_conversations_do_not_collide_and_cannot_be_guessed(seeds: SeedService) -> None:
+def test_bug_6_ids_of_conversations_do_not_collide_and_cannot_be_guessed(seeds: SeedService) -> None:
     """Bug 6 of the seeds: many within one second, of one user."""
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda _: seeds.http.post("/conversations", json={"user_id": "user_6"}), range(24)))
@@ -69,7 +83,7 @@ def test_ids_of_conversations_do_not_collide_and_cannot_be_guessed(seeds: SeedSe
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_a_conversation_of_another_user_is_not_found(method: str, seeds: SeedService) -> None:
+def test_bug_6_a_conversation_of_another_user_is_not_found(method: str, seeds: SeedService) -> None:
     """Bug 6 of the seeds: nor can it be continued."""
     made = seeds.http.post("/conversations", json={"user_id": "owner"}).json()["conversation_id"]
 
@@ -79,7 +93,7 @@ def test_a_conversation_of_another_user_is_not_found(method: str, seeds: SeedSer
     assert (looked.status_code, said.status_code) == (404, 404)
 
 
-def test_a_slow_model_blocks_nobody_else(seeds: SeedService) -> None:
+def test_bug_7_and_b2_a_slow_model_blocks_nobody_else(seeds: SeedService) -> None:
     """Bug 7 and B2 of the seeds."""
     body = {"message": "Please be slow for me alone.", **FRESH}
     with seeds.http.stream("POST", "/chat/stream", json=body) as slow:
@@ -98,7 +112,7 @@ def _answer(seeds: SeedService, count: int) -> Any:  # noqa: ANN401  # JSON
 
 
 @pytest.mark.parametrize(("path", "words"), [("/predict", "text"), ("/chat", "message")])
-def test_a_refusal_of_the_provider_leaks_no_key(path: str, words: str, seeds: SeedService) -> None:
+def test_bug_7_a_refusal_of_the_provider_leaks_no_key(path: str, words: str, seeds: SeedService) -> None:
     """Bug 7 of the seeds: and the status says that it is not the caller's fault."""
     answer = seeds.http.post(path, json={words: "Please be wrong."})
 
@@ -107,7 +121,7 @@ def test_a_refusal_of_the_provider_leaks_no_key(path: str, words: str, seeds: Se
     assert {"error", "detail", "request_id"} <= answer.json().keys()
 
 
-def test_a_stream_that_the_provider_refuses_leaks_no_key(seeds: SeedService) -> None:
+def test_bug_7_a_stream_that_the_provider_refuses_leaks_no_key(seeds: SeedService) -> None:
     """Bug 7 of the seeds."""
     told = seeds.read("/chat/stream", {"message": "Please be wrong."})
 
@@ -115,7 +129,7 @@ def test_a_stream_that_the_provider_refuses_leaks_no_key(seeds: SeedService) -> 
     assert PROVIDER_SECRET not in json.dumps(told)
 
 
-def test_an_open_address_without_a_key_is_refused_at_the_start() -> None:
+def test_bug_8_an_open_address_without_a_key_is_refused_at_the_start() -> None:
     """Bug 8 of the seeds: binding 0.0.0.0 without authentication."""
     environment = plain_environment(DSPY_SERVICE_HOST="0.0.0.0", DSPY_SERVICE_PORT="1")  # noqa: S104  # it is refused
 
@@ -127,7 +141,7 @@ def test_an_open_address_without_a_key_is_refused_at_the_start() -> None:
     assert "key" in ended.stdout + ended.stderr
 
 
-def test_only_pages_that_are_named_may_call(seeds: SeedService) -> None:
+def test_bug_8_only_pages_that_are_named_may_call(seeds: SeedService) -> None:
     """Bug 8 of the seeds."""
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     named, other = (
@@ -139,7 +153,7 @@ def test_only_pages_that_are_named_may_call(seeds: SeedService) -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_the_model_is_told_what_was_said_before(seeds: SeedService) -> None:
+def test_b5_the_model_is_told_what_was_said_before(seeds: SeedService) -> None:
     """B5 of the seeds: history of a session, which their code leaves open."""
     first = seeds.read("/chat/basic", {"question": "What did I say first?"})
     seeds.read("/chat/basic", {"question": "What did I say last?", "session_id": first[-2]["session_id"]})
@@ -160,14 +174,16 @@ def test_the_model_is_told_what_was_said_before(seeds: SeedService) -> None:
         pytest.param("POST", "/chat", {}, 422, id="malformed"),
     ],
 )
-def test_the_status_says_what_happened(method: str, path: str, body: object, status: int, seeds: SeedService) -> None:
+def test_b17_the_status_says_what_happened(
+    method: str, path: str, body: object, status: int, seeds: SeedService
+) -> None:
     """B17 of the seeds."""
     answer = seeds.http.request(method, path, json=body)
 
     assert answer.status_code == status, answer.text
 
 
-def test_load_balancers_can_ask_whether_it_lives_and_whether_it_is_ready(seeds: SeedService) -> None:
+def test_b20_load_balancers_can_ask_whether_it_lives_and_whether_it_is_ready(seeds: SeedService) -> None:
     """B20 of the seeds."""
     live = seeds.http.get("/health/live")
     wait_until(lambda: seeds.http.get("/health/ready").json()["serving"]["live"] == 1)  # the last part that starts

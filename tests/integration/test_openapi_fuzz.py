@@ -49,9 +49,12 @@ FREER_THAN_THE_SERVICE = {
     ("POST /v1/api/chat/basic", "positive_data_acceptance"),
     ("POST /v1/chat/completions", "positive_data_acceptance"),
     ("POST /v1/responses", "positive_data_acceptance"),
+    ("GET /v1/usage", "positive_data_acceptance"),
+    ("DELETE /v1/programs/{name}/aliases/{alias}", "positive_data_acceptance"),
 }
 """No schema can say that a text is Python with one signature, that every row has a column, what a file holds, that one
-of two names is needed, or which parameters of OpenAI's API no program has."""
+of two names is needed, which parameters of OpenAI's API no program has, which of two days is the earlier one, or which
+alias every program keeps."""
 
 SHARES_ITS_PATH = ("GET /v1/conversations/export", "allow_header_conformance")
 """It looks like the path of a conversation, whose methods are told of it too."""

@@ -48,6 +48,15 @@ def compiled_files(
     return json.dumps({**state, "metadata": versions}).encode(), json.dumps(whole).encode()
 
 
+def several_predictors(files: tuple[bytes, bytes], *, instructions: str = "Think.") -> tuple[bytes, bytes]:
+    """Return the files of a chain of thought with one more predictor, ``plan``, before it."""
+    program, metadata = (json.loads(data) for data in files)
+    plan = json.loads(json.dumps(program["predict"]))
+    plan["signature"]["instructions"] = instructions
+    metadata["predictors"] = {"plan": metadata["predictors"]["predict"], **metadata["predictors"]}
+    return json.dumps({"plan": plan, **program}).encode(), json.dumps(metadata).encode()
+
+
 async def ended_job(
     jobs: MemoryJobStore,
     artifacts: MemoryArtifactStore,
@@ -55,13 +64,14 @@ async def ended_job(
     *,
     tenant: str = "local",
     status: JobStatus = JobStatus.SUCCESS,
+    pickle: bytes = b"x",
     **spec: object,
 ) -> str:
     """Take a new job to its end with these files as its program, and return its id; None: it has no program."""
     job, _ = await jobs.create(a_new_job(tenant=tenant, spec=a_spec(**spec)))
     claim = await jobs.claim(job.job_id, owner="test", lease_seconds=15, sandbox_level="L1")
     assert claim is not None
-    named = {RESULT: b"{}"} if files is None else {PROGRAM_STATE: files[0], METADATA: files[1], PROGRAM_PICKLE: b"x"}
+    named = {RESULT: b"{}"} if files is None else {PROGRAM_STATE: files[0], METADATA: files[1], PROGRAM_PICKLE: pickle}
     outcome = Outcome.model_validate(
         {
             "status": status,

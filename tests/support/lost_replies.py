@@ -1,4 +1,4 @@
-"""A job store on Redis that never hears the first answer, as after a connection that broke in between."""
+"""Stores on Redis that never hear the first answer, as after a connection that broke in between."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,3 +44,13 @@ class RedisJobStoreWithLostReplies(RedisJobStore):
 
     def __init__(self, url: str) -> None:
         RedisPart.__init__(self, RepeatingClient(url))
+
+
+class SendsTwice(RedisClient):
+    """Never hears the first answer of any script."""
+
+    async def run(self, verb: str, *, keys: Sequence[str], args: Iterable[str | int] = ()) -> Any:  # noqa: ANN401  # as many shapes as scripts
+        """Run one script twice."""
+        args = list(args)
+        await super().run(verb, keys=keys, args=args)
+        return await super().run(verb, keys=keys, args=args)

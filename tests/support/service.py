@@ -56,6 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         "DSPY_SERVICE_PORT": str(port),
         "DSPY_SERVICE_DATA_DIR": str(folder / "data"),
         "DSPY_SERVICE_ARTIFACTS_URL": str(folder / "artifacts"),
+        "DSPY_SERVICE_SERVING_DRAIN_SECONDS": "5",
         "OPENAI_API_KEY": CANARY_KEY,
     }
     running = RunningService(f"http://127.0.0.1:{port}", folder / "artifacts", folder / "data")

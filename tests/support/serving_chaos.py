@@ -1,25 +1,24 @@
-"""A crowd of readers on a serving stage while serving processes are killed, and the verdict on every run."""
+"""A crowd of readers on a serving stage while its processes die, and the verdict on every run."""
 
 import asyncio
+import itertools
 import random
-import signal
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import redis.asyncio as redis
-
-from dspy_service.adapters.redis.key_names import run_key
-from tests.support.faults.lifetimes import Lifetime
 from tests.support.openai_server import OpenAIServer
-from tests.support.serving_crowd import Crowd, Reading, number_of, pieces_for
+from tests.support.serving_apis import StageApi
+from tests.support.serving_crowd import Crowd
+from tests.support.serving_faults import Fault, Faults, serving_faults
+from tests.support.serving_questions import Question
+from tests.support.serving_reading import Reading
 from tests.support.serving_stage import ServingStage
 from tests.support.waiting import until
 
-PATIENCE_SECONDS: Final = 60.0
+STORM_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,14 @@ class Trouble:
     """How much of it."""
 
     readers: int
+    """At least; there are more as long as something is still to strike."""
     at_once: int
     leaves: int
     """Of one reader, at most."""
-    kills: int
     pieces: int
-    """Of each answer."""
+    """Of each answer, at most."""
+    faults: Sequence[Fault] = field(default=("kill",))
+    """In any order."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Verdict:
 
     readings: Sequence[Reading]
     disconnects: int
-    kills: int
+    broken: int
+    struck: Counter[Fault]
     faults: Sequence[str]
     """What must not be: there should be none."""
 
@@ -50,79 +52,74 @@ class Verdict:
         """Runs that ended because their process died."""
         return sum(each.is_lost for each in self.readings)
 
+    @property
+    def replaced(self) -> int:
+        """Runs of which some text was taken back."""
+        return sum(bool(each.replaced) for each in self.readings)
+
 
 async def serving_chaos(
-    stage: ServingStage, urls: Sequence[str], provider: OpenAIServer, trouble: Trouble, *, seed: int
+    stage: ServingStage, apis: Sequence[StageApi], provider: OpenAIServer, trouble: Trouble, *, seed: int
 ) -> Verdict:
-    """Let readers come and go, kill, and judge; one more run at the end shows that all goes on.
+    """Let readers come and go, strike, and judge; one more run at the end shows that all goes on.
 
     Args:
-        stage: With one worker of two processes or more.
-        urls: Of the APIs.
-        provider: Answers as ``serving_crowd.answering`` says.
+        stage: With both programs of ``serving_questions``, and one worker of two processes or more.
+        apis: To read from.
+        provider: Answers as ``serving_questions.answering`` says.
         trouble: How much.
         seed: Of all whims.
     """
     draw = random.Random(seed)  # noqa: S311  # a repeatable storm
-    async with Crowd(urls, draw) as crowd, _owners(stage) as owners:
-        turns = asyncio.Semaphore(trouble.at_once)
+    kinds = draw.sample(trouble.faults, k=len(trouble.faults))
+    async with Crowd([api.base_url for api in apis], draw) as crowd, serving_faults(stage, apis, crowd, draw) as faults:
+        asked = itertools.count()
 
-        async def read(number: int) -> None:
-            async with turns:
-                await crowd.read(number, leaves=trouble.leaves)
+        async def read_on(striking: asyncio.Task[None]) -> None:
+            for number in asked:
+                if number >= trouble.readers and striking.done():
+                    return
+                await crowd.read(Question(number, trouble.pieces), leaves=trouble.leaves)
 
         async with asyncio.TaskGroup() as tasks:
-            killing = tasks.create_task(owners.kill(crowd, trouble))
-            for number in range(trouble.readers):
-                tasks.create_task(read(number))
-        await crowd.read(trouble.readers, leaves=trouble.leaves)
-        faults = await _faults(stage, crowd.readings, provider, trouble)
-        return Verdict(crowd.readings, crowd.disconnects, killing.result(), faults)
+            striking = tasks.create_task(_strike(kinds, faults, crowd, trouble))
+            for _ in range(trouble.at_once):
+                tasks.create_task(read_on(striking))
+        await crowd.read(Question(next(asked), trouble.pieces), leaves=trouble.leaves)
+        found = [each for reading in crowd.readings for each in await _faults_of(reading, stage, faults, trouble)]
+        found += await _unsaid(crowd.readings, stage, provider, trouble)
+        return Verdict(crowd.readings, crowd.disconnects, crowd.broken, faults.struck, found)
 
 
-class _Owners:
-    """Knows which processes carry runs out."""
-
-    def __init__(self, stage: ServingStage, client: "redis.Redis") -> None:
-        self._stage = stage
-        self._client = client
-
-    async def kill(self, crowd: Crowd, trouble: Trouble) -> int:
-        """Kill a process that writes, so many times, spread over the storm; return how many died."""
-        expected = trouble.readers * trouble.leaves // 2  # most answers end before their readers have left so often
-        for number in range(1, trouble.kills + 1):
-            await until(partial(_has_seen, crowd, expected * number // (trouble.kills + 1)), seconds=PATIENCE_SECONDS)
-            victims: list[Lifetime] = []
-            await until(partial(self._find, crowd, victims), seconds=PATIENCE_SECONDS)
-            victims[0].send(signal.SIGKILL)
-        return trouble.kills
-
-    async def _find(self, crowd: Crowd, found: list[Lifetime]) -> bool:
-        """Look for a process that carries out a run that somebody has begun to read."""
-        begun = [each.run_id for each in crowd.readings if each.text and not each.ends]
-        owners = [str(await self._client.hget(run_key(run_id), "owner")) for run_id in begun]
-        children = [child for worker in self._stage.workers for child in worker.children()]
-        found += [child for child in children if any(f"/{child.pid}:" in owner for owner in owners)]
-        return bool(found)
+async def _strike(kinds: Sequence[Fault], faults: Faults, crowd: Crowd, trouble: Trouble) -> None:
+    """Strike in this order, spread over the storm."""
+    for number, kind in enumerate(kinds, start=1):
+        await until(partial(_is_past, trouble.readers * number // (len(kinds) + 1), crowd), seconds=STORM_SECONDS)
+        await faults.strike(kind)
 
 
-async def _has_seen(crowd: Crowd, disconnects: int) -> bool:
-    return crowd.disconnects >= disconnects
+async def _is_past(readers: int, crowd: Crowd) -> bool:
+    return sum(bool(each.ends) for each in crowd.readings) >= readers
 
 
-@asynccontextmanager
-async def _owners(stage: ServingStage) -> AsyncGenerator[_Owners, None]:
-    async with redis.Redis.from_url(stage.redis_url, decode_responses=True) as client:
-        yield _Owners(stage, client)
+async def _faults_of(reading: Reading, stage: ServingStage, faults: Faults, trouble: Trouble) -> list[str]:
+    """Return what is wrong with one run, as its reader, its log and its conversation have it."""
+    question = Question(reading.number, trouble.pieces)
+    found = reading.faults(question.answer, await stage.events(reading.run_id) if reading.run_id else [])
+    if reading.is_lost and reading.run_id not in faults.condemned:
+        said = [line for each in stage.workers for line in each.output.splitlines() if reading.run_id in line]
+        found.append(f"question {reading.number}: run {reading.run_id} was lost, and its worker lives: {said}")
+    return found
 
 
-async def _faults(
-    stage: ServingStage, readings: Sequence[Reading], provider: OpenAIServer, trouble: Trouble
+async def _unsaid(
+    readings: Sequence[Reading], stage: ServingStage, provider: OpenAIServer, trouble: Trouble
 ) -> list[str]:
-    calls, faults = Counter(number_of(call.body) for call in provider.received), []
+    """Return questions that the model was asked more often than runs were begun."""
+    calls = Counter(Question.asked_in(call.body, trouble.pieces).number for call in provider.received)
+    found = []
     for reading in readings:
-        run, log = await stage.runs.get(reading.run_id), await stage.events(reading.run_id)
-        faults += reading.faults("".join(pieces_for(reading.number, trouble.pieces)), log)
-        if calls[reading.number] > run.fence:
-            faults.append(f"question {reading.number} was asked {calls[reading.number]} times, {run.fence} attempts")
-    return faults
+        question, attempts = Question(reading.number, trouble.pieces), (await stage.runs.get(reading.run_id)).fence
+        if calls[reading.number] > attempts * question.calls:
+            found.append(f"question {reading.number} was asked {calls[reading.number]} times in {attempts} attempts")
+    return found

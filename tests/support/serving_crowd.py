@@ -1,120 +1,58 @@
-"""Readers who leave in the middle of an answer and come back elsewhere, and whether each still has all of it, once."""
+"""Readers who leave in the middle of an answer and come back elsewhere, as often as it takes."""
 
 import asyncio
 import contextlib
 import json
 import random
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Final, Self
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-from dspy_service.domain.serving.run_events import RunEvent
-from tests.support.openai_server import Body, Reply, Script
-from tests.support.serving_stage import numbers, text_of
+from tests.support.serving_questions import Question
+from tests.support.serving_reading import Reading
 
-PREDICT: Final = "/v1/programs/qa/predict/stream"
-_WORDS: Final = ("plain ", "zwölf ", "\U0001f600 ", "日本 ", "two\n", "[[ ## ", '"said" ', "{x} ", "\\n ", "a", "\r\n")
-_NUMBER: Final = re.compile(r"question (\d+)\.")
+PATIENCE_SECONDS: Final = 90.0
+"""Of one reader: the longest answer takes some seconds, and whoever carries it out is lost once."""
 _CALM_SECONDS: Final = 0.05
 _LOST_ANSWERS: Final = 0.3
 """Of the first answers, lost on their way: they are asked for again."""
+_SSE: Final = {"accept": "text/event-stream"}
 
 
-def pieces_for(number: int, count: int) -> list[str]:
-    """Return how the model writes its answer to a question: always alike, and unlike any other."""
-    draw = random.Random(number)  # noqa: S311  # an answer, not a secret
-    return [f"<{number}>", *draw.choices(_WORDS, k=count), f"</{number}>"]
+@dataclass(frozen=True)
+class _Call:
+    """How a question is asked: each time in the same words."""
 
+    path: str
+    params: Mapping[str, str]
+    content: bytes
+    headers: Mapping[str, str]
 
-def question(number: int) -> str:
-    return f"This is question {number}."
-
-
-def number_of(body: Body) -> int:
-    """Return which question a request to the model is about."""
-    found = _NUMBER.search(str(body["messages"]))
-    assert found is not None, body
-    return int(found[1])
-
-
-def answering(count: int, piece_seconds: float) -> Script:
-    """Answer each question with so many pieces."""
-    return lambda body: Reply(pieces=pieces_for(number_of(body), count), piece_seconds=piece_seconds)
-
-
-@dataclass
-class Reading:
-    """What one reader has put together."""
-
-    number: int
-    """Of the question."""
-    run_id: str = ""
-    last_seq: int = 0
-    text: str = ""
-    finals: list[str] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)
-    """Statuses: there must be one."""
-    error_code: str | None = None
-    connections: int = 0
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether its worker died."""
-        return self.ends == ["failed"] and self.error_code == "worker_lost"
-
-    def take(self, message: ServerSentEvent) -> None:
-        """Take one numbered event."""
-        event, seq = json.loads(message.data), int(message.id)
-        if seq <= self.last_seq or self.ends:
-            self.complaints.append(f"{message.event} {seq} came after {self.last_seq} ({self.ends})")
-        self.last_seq = seq
-        if message.event == "token":
-            if event["offset"] != len(self.text):
-                self.complaints.append(f"token {seq} belongs at {event['offset']}, not at {len(self.text)}")
-            self.text += event["text"]
-        elif message.event == "replace":
-            self.text = event["text"]
-        elif message.event == "final":
-            self.finals.append(event["answer"])
-        elif message.event == "error":
-            self.error_code = event["error"]["code"]
-        elif message.event == "end":
-            self.ends.append(event["status"])
-
-    def faults(self, written: str, log: Sequence[RunEvent]) -> list[str]:
-        """Return what must not be.
-
-        Args:
-            written: The whole answer of the model.
-            log: All events of the run, from the store.
-        """
-        found = list(self.complaints)
-        if numbers(list(log)) != list(range(1, len(log) + 1)):
-            found.append(f"the log has the numbers {numbers(list(log))}")
-        if [event.seq for event in log if event.fact.type == "end"] != [len(log)] or self.last_seq != len(log):
-            found.append(f"the log of {len(log)} events does not end once, where the reader ended: {self.last_seq}")
-        if text_of(list(log)) != self.text:
-            found.append(f"the log says {text_of(list(log))!r}, the reader got {self.text!r}")
-        if self.is_lost and self.finals:
-            found.append("it was told its final answer, and then that its worker was lost")
-        if not (written.startswith(self.text) if self.is_lost else self.ends == ["completed"] and self.text == written):
-            found.append(f"{self.ends} {self.error_code}: {self.text!r}, the model wrote {written!r}")
-        if not self.is_lost and self.finals != [written]:
-            found.append(f"its final answers are {self.finals}, the model wrote {written!r}")
-        return [f"question {self.number}, run {self.run_id}: {each}" for each in found]
+    @classmethod
+    def of(cls, question: Question, draw: random.Random) -> Self:
+        whims: dict[str, Any] = {
+            "on_disconnect": draw.choice(("cancel", "continue")),
+            "options": {"cache": "bypass"},
+        }
+        if question.is_chat:
+            path, params = "/v1/chat/stream", {"format": "v1"}
+            body = {"message": question.text, "program": question.program, **whims}
+        else:
+            path, params = f"/v1/programs/{question.program}/predict/stream", {}
+            body = {"inputs": {"question": question.text}, **whims}
+        headers = {"content-type": "application/json", "idempotency-key": f"question-{question.number}"}
+        return cls(path, params, json.dumps(body).encode(), {**_SSE, **headers})
 
 
 class Crowd:
     """Asks and reads through several APIs. Belongs to one event loop; an async context manager.
 
     Args:
-        urls: Of the APIs.
+        urls: Of the APIs, any of which may be away for a while.
         draw: Its whims.
     """
 
@@ -125,6 +63,8 @@ class Crowd:
         self._belongings = AsyncExitStack()
         self.disconnects = 0
         """Answers that were left in the middle."""
+        self.broken = 0
+        """Requests that an API did not answer to their end."""
         self.readings: list[Reading] = []
 
     async def __aenter__(self) -> Self:
@@ -135,31 +75,50 @@ class Crowd:
     async def __aexit__(self, *_error: object) -> None:
         await self._belongings.aclose()
 
-    async def read(self, number: int, *, leaves: int) -> Reading:
-        """Ask a question and read its answer to the end, leaving up to so many times; then come back once more."""
-        reading = Reading(number)
+    async def read(self, question: Question, *, leaves: int) -> Reading:
+        """Ask a question and read its answer to the end, leaving up to so many times; then look at the record."""
+        reading = Reading(question.number)
         self.readings.append(reading)
-        while not reading.ends:
-            is_patient = reading.connections >= leaves
-            await self._connect(reading, None if is_patient else self._draw.randrange(8))
-            if not reading.ends:
-                self.disconnects += 1
-                await asyncio.sleep(self._draw.choice((0.0, self._draw.uniform(0, _CALM_SECONDS))))
-        async with self._events(reading) as source:
-            if source.response.status_code != httpx.codes.NO_CONTENT:
-                reading.complaints.append(f"after the end, there was still {source.response.status_code}")
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._read_to_the_end(reading, _Call.of(question, self._draw), leaves)
+                after = await self._get(f"/v1/runs/{reading.run_id}/events", {**_SSE, **self._place(reading)})
+                if after.status_code != httpx.codes.NO_CONTENT:
+                    reading.complaints.append(f"after the end, there was still {after.status_code}: {after.text}")
+                reading.compare(await self._found(f"/v1/runs/{reading.run_id}"))
+                if question.is_chat:
+                    conversation = await self._found(f"/v1/conversations/{reading.conversation_id}")
+                    reading.compare_message(conversation["messages"][-1], question.answer)
+        except TimeoutError:
+            reading.complaints.append(f"it got no further than {reading.last_seq} ({reading.ends}) in time")
+        except httpx.HTTPStatusError as error:
+            reading.complaints.append(f"{error}: {error.response.text}")
         return reading
 
-    async def _connect(self, reading: Reading, most: int | None) -> None:
+    async def _read_to_the_end(self, reading: Reading, call: _Call, leaves: int) -> None:
+        while not reading.ends:
+            is_patient = reading.connections >= leaves
+            connected = reading.connections
+            try:
+                await self._connect(reading, call, None if is_patient else self._draw.randrange(8))
+            except httpx.TransportError:
+                self.broken += 1
+            if not reading.ends:
+                self.disconnects += reading.connections - connected
+                await asyncio.sleep(self._draw.choice((0.0, self._draw.uniform(0, _CALM_SECONDS))))
+
+    async def _connect(self, reading: Reading, call: _Call, most: int | None) -> None:
         """Read the rest, or so many events of it."""
-        opening = self._events(reading) if reading.run_id else self._asked(reading)
-        reading.connections += 1
-        async with opening as source:
-            if not source.response.is_success:
-                await source.response.aread()
-                source.response.raise_for_status()
-            reading.run_id = source.response.headers["x-run-id"]
-            async with aclosing(_numbered(source)) as messages:
+        if not reading.run_id and self._draw.random() < _LOST_ANSWERS:
+            await self._lose_answer(call)
+        async with self._events(reading) if reading.run_id else self._asked(call) as response:
+            if not response.is_success:
+                await response.aread()
+                response.raise_for_status()
+            reading.connections += 1
+            reading.run_id = response.headers["x-run-id"]
+            reading.conversation_id = reading.conversation_id or response.headers.get("x-conversation-id", "")
+            async with aclosing(numbered(EventSource(response))) as messages:
                 taken = 0
                 while most is None or taken < most:
                     message = await anext(messages, None)
@@ -168,31 +127,45 @@ class Crowd:
                     reading.take(message)
                     taken += 1
 
-    @asynccontextmanager
-    async def _asked(self, reading: Reading) -> AsyncIterator[EventSource]:
-        """Start the run, sometimes twice: the first answer was lost on its way."""
-        api = self._draw.choice(self._apis)
-        whims = {"on_disconnect": self._draw.choice(("cancel", "continue")), "options": {"cache": "bypass"}}
-        body = {"inputs": {"question": question(reading.number)}, **whims}
-        headers = {"accept": "text/event-stream", "idempotency-key": f"question-{reading.number}"}
-        if self._draw.random() < _LOST_ANSWERS:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._draw.uniform(0, _CALM_SECONDS)):
-                    await api.post(PREDICT, json=body, headers=headers)
-            self.disconnects += 1
-            api = self._draw.choice(self._apis)
-        async with api.stream("POST", PREDICT, json=body, headers=headers) as response:
-            yield EventSource(response)
+    async def _lose_answer(self, call: _Call) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._draw.uniform(0, _CALM_SECONDS)), self._asked(call) as response:
+                await response.aread()
+        self.disconnects += 1
 
-    @asynccontextmanager
-    async def _events(self, reading: Reading) -> AsyncIterator[EventSource]:
-        api = self._draw.choice(self._apis)
-        headers = {"accept": "text/event-stream", "last-event-id": str(reading.last_seq)}
-        async with api.stream("GET", f"/v1/runs/{reading.run_id}/events", headers=headers) as response:
-            yield EventSource(response)
+    def _asked(self, call: _Call) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._api().stream(
+            "POST", call.path, params=call.params, content=call.content, headers=dict(call.headers)
+        )
+
+    def _events(self, reading: Reading) -> AbstractAsyncContextManager[httpx.Response]:
+        """Go on where the reader was, as a browser says it or as a program does."""
+        path = f"/v1/runs/{reading.run_id}/events"
+        if self._draw.random() < 0.5:  # a coin
+            return self._api().stream("GET", path, headers={**_SSE, **self._place(reading)})
+        return self._api().stream("GET", path, params={"starting_after": reading.last_seq}, headers=_SSE)
+
+    async def _found(self, path: str) -> dict[str, Any]:
+        return dict((await self._get(path, {})).raise_for_status().json())
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        """Ask until an API answers."""
+        while True:
+            try:
+                return await self._api().get(path, headers=dict(headers))
+            except httpx.TransportError:
+                self.broken += 1
+                await asyncio.sleep(_CALM_SECONDS)
+
+    def _api(self) -> httpx.AsyncClient:
+        return self._draw.choice(self._apis)
+
+    @staticmethod
+    def _place(reading: Reading) -> dict[str, str]:
+        return {"last-event-id": str(reading.last_seq)}
 
 
-async def _numbered(source: EventSource) -> AsyncGenerator[ServerSentEvent, None]:
+async def numbered(source: EventSource) -> AsyncGenerator[ServerSentEvent, None]:
     """Yield the events of the run, and no pings."""
     async for message in source.aiter_sse():
         if message.data and message.id and message.event != "ping":

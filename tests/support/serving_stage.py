@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import IO, Final
 
 import dspy
+import redis.asyncio as redis
 
 from dspy_service.adapters.folder_artifacts import FolderArtifactStore
 from dspy_service.adapters.redis.conversations import RedisConversationStore
 from dspy_service.adapters.redis.jobs import RedisJobStore
+from dspy_service.adapters.redis.key_names import run_key
 from dspy_service.adapters.redis.programs import RedisProgramStore
 from dspy_service.adapters.redis.runs import RedisRunStore
 from dspy_service.domain.artifact_paths import METADATA, PROGRAM_STATE
@@ -31,7 +33,7 @@ from tests.support.waiting import until
 from workers.runner.artifact import state_json
 
 LEASE_SECONDS: Final = 2.0
-HAND_BACK_SECONDS: Final = 2.0
+DRAIN_SECONDS: Final = 2.0
 READY_SECONDS: Final = 90.0  # two cores, shared with whatever else the machine does
 SECRET: Final = "a key that all roles of this stage share"  # noqa: S105  # of a test
 
@@ -87,7 +89,8 @@ class ServingStage:
             "SECRET_KEY": SECRET,
             "SANDBOX_MIN_LEVEL": "L1",
             "RUN_LEASE_SECONDS": str(LEASE_SECONDS),
-            "HAND_BACK_SECONDS": str(HAND_BACK_SECONDS),
+            "HAND_BACK_SECONDS": "2",
+            "SERVING_DRAIN_SECONDS": str(DRAIN_SECONDS),
             **self.settings,
         }
         return plain_environment(**{f"DSPY_SERVICE_{name}": value for name, value in settings.items()})
@@ -115,10 +118,18 @@ class ServingStage:
         await until(announced, seconds=READY_SECONDS)
         return worker
 
-    async def deploy(self, lm: ModelSettings, **changes: object) -> None:
-        """Serve ``question -> answer`` as the program ``qa`` of the tenant ``local``."""
-        program = dspy.Predict("question -> answer")
-        named = {"tenant": "local", "program": "qa", "artifact_folder": "programs/local/qa/1"}
+    async def deploy(
+        self,
+        lm: ModelSettings,
+        *,
+        name: str = "qa",
+        tenant: str = "local",
+        signature: str = "question -> answer",
+        **changes: object,
+    ) -> None:
+        """Serve a signature as a program of a tenant."""
+        program = dspy.Predict(signature)
+        named = {"tenant": tenant, "program": name, "artifact_folder": f"programs/{tenant}/{name}/1"}
         version = version_of(program, lm, **changes).model_copy(update=named)
         artifacts = FolderArtifactStore(self.folder / "artifacts")
         files = {PROGRAM_STATE: state_json(program), METADATA: b"{}"}
@@ -148,6 +159,11 @@ class ServingStage:
             return any(event.fact.type == "token" for event in await self.runs.events(run_id))
 
         await until(has_text, seconds=seconds)
+
+    async def owner_of(self, run_id: str) -> str:
+        """Return which process has claimed a run, also after its end; empty when that was not its end."""
+        async with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
+            return str(await client.hget(run_key(run_id), "owner") or "")
 
     async def events(self, run_id: str) -> list[RunEvent]:
         return await self.runs.events(run_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dspy_service.adapters.memory import MemoryRunStore
 from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.serving.run import NewRun, Run, RunOutcome
-from dspy_service.domain.serving.run_events import Predicted, RunEvent, RunFact, Started, TokenWritten
+from dspy_service.domain.serving.run_events import Predicted, RunEvent, RunFact, Started, StatusNoted, TokenWritten
 from tests.support.run_samples import a_token
 from workers.serving.loop import LoopRules, ServingLoop
 from workers.serving.session import Session
@@ -127,6 +127,9 @@ class Turn:
     async def types(self) -> list[str]:
         return [event.fact.type for event in await self.events()]
 
+    async def is_told_of_the_drain(self) -> bool:
+        return any(isinstance(event.fact, StatusNoted) for event in await self.events())
+
     async def has_shown_text(self) -> bool:
         return any(isinstance(event.fact, TokenWritten) for event in await self.events())
 
@@ -154,8 +157,8 @@ def a_loop(
     ends: Ends | None = None,
     *,
     capacity: int = 10,
-    hand_back_seconds: float = 10.0,
+    drain_seconds: float = 10.0,
 ) -> ServingLoop:
-    rules = LoopRules(capacity=capacity, lease_seconds=LEASE_SECONDS, hand_back_seconds=hand_back_seconds)
+    rules = LoopRules(capacity=capacity, lease_seconds=LEASE_SECONDS, drain_seconds=drain_seconds)
     on_end = (ends or Ends()).hear
     return ServingLoop(runs=runs, produce=producer.produce, on_end=on_end, owner="test", rules=rules)

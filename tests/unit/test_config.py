@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dspy_service.config import Settings, load_settings, settings_table
+from dspy_service.config import Settings, load_settings
 from dspy_service.domain.errors import ConfigurationError
+from dspy_service.settings_table import settings_table
 
 
 @pytest.fixture(autouse=True)

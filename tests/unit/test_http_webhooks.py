@@ -234,7 +234,10 @@ async def test_a_wish_to_wait_is_read_as_seconds_or_as_a_time(write: Callable[[d
     assert 3000 <= (told.retry_after_seconds or 0) <= 3600
 
 
-@pytest.mark.parametrize("said", ["soon", "-5", "Fri, 02 Jan 1970 00:00:00 GMT", "", "9" * 400, "²"])
+@pytest.mark.parametrize(
+    "said",
+    ["soon", "-5", "Fri, 02 Jan 1970 00:00:00 GMT", "", "9" * 400, "²", "Fri, 02 Jan 2099 00:00:00 +99999999999999"],
+)
 async def test_no_wish_to_wait_is_made_of_nonsense(said: str) -> None:
     headers = [(b"retry-after", said.encode())]
 

@@ -1,7 +1,9 @@
 """Gets the answer to one call: from the tenant's cache, or from the provider if the budget allows it; then keeps it."""
 
 import asyncio
+import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -165,14 +167,22 @@ def _entry(call: Call, answered: Answered) -> JournalEntry:
 
 
 def _encode_response(response: Response) -> bytes:
-    """Return what a model said; what no runner could read is an error, and is paid for all the same."""
+    """Return what a model said; what is too much for a runner is an error, and is paid for all the same."""
+    told = response_to_dict(response)
     try:
-        answer = b'"response":' + pydantic_core.to_json(response_to_dict(response))
+        text = pydantic_core.to_json(told)
     except (pydantic_core.PydanticSerializationError, UnicodeEncodeError):
-        return encode_error(ModelCallError(ModelErrorKind.PROVIDER, "The model's answer is not valid text."))
+        text = _without_half_characters(told)
+    answer = b'"response":' + text
     if len(answer) > _MAX_ANSWER_BYTES:
         return encode_error(ModelCallError(ModelErrorKind.PROVIDER, "The model's answer is too large."))
     return answer
+
+
+def _without_half_characters(told: Mapping[str, object]) -> bytes:
+    """Return it as JSON. Half of a surrogate pair, as of a cut emoji, becomes U+FFFD; halves that meet are joined."""
+    text = json.dumps(told, ensure_ascii=False)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def _shared_entry(text: str, call: Call) -> JournalEntry | None:

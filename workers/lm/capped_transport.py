@@ -12,6 +12,7 @@ from dspy._vendor.lm15.transports import (  # not re-exported by dspy.lm15
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
+from workers.lm.unstreamed import as_stream, came_at_once
 
 MAX_ANSWER_BYTES: Final = 4 << 20
 
@@ -36,12 +37,13 @@ class CappedTransport(StdlibAsyncTransport):  # type: ignore[misc]  # DSPy is un
             async def release(_body_consumed: bool) -> None:  # noqa: FBT001  # DSPy's own signature
                 await whole.aclose()
 
+            chunks = self._capped(whole)
             yield AsyncTransportResponse(
                 status=whole.status,
                 reason=whole.reason,
                 headers=whole.headers,
                 http_version=whole.http_version,
-                chunks=self._capped(whole),
+                chunks=as_stream(chunks) if came_at_once(request, whole) else chunks,
                 release=release,
             )
 

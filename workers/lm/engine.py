@@ -51,11 +51,22 @@ class _Failures:
 
     def __init__(self) -> None:
         self.count = 0
-        self._since = 0.0
+        self.in_outage = 0
+        """Of these, how many followed another while the model, which had answered before, answered nobody."""
+        self._since = self._last = 0.0
 
-    def add(self, now: float) -> float:
-        """Count one more, and return the seconds since the first."""
-        self._since = self._since if self.count else now
+    def add(self, now: float, *, answered_at: float | None) -> float:
+        """Count one more, and return the seconds since the first.
+
+        Args:
+            now: By the clock of ``answered_at``.
+            answered_at: When any call of the model was answered last; None: never.
+        """
+        if self.count == 0:
+            self._since = now
+        elif answered_at is not None and answered_at < self._last:
+            self.in_outage += 1
+        self._last = now
         self.count += 1
         return now - self._since
 
@@ -94,6 +105,7 @@ class MeteredEngine:
         self._monotonic = monotonic
         self._jitter = jitter
         self._quiet_until = 0.0
+        self._answered_at: float | None = None
         self.rate_limits = 0
         """Answers of the provider that said: too many requests."""
         self.waited_seconds = 0.0
@@ -120,14 +132,19 @@ class MeteredEngine:
                 response = await self._attempt(request, sample, is_again=refusals.count > 0)
             except ModelCallError as error:
                 ends = refusals if error.kind == ModelErrorKind.RATE_LIMIT else failures
-                elapsed = max(ends.add(self._monotonic()), self._refused_for_seconds(error))
+                elapsed = max(self._count(ends), self._refused_for_seconds(error))
                 delay = self._limits.retry.delay_seconds(
-                    error, attempt=ends.count, elapsed_seconds=elapsed, jitter=self._jitter()
+                    error,
+                    attempt=ends.count,
+                    elapsed_seconds=elapsed,
+                    jitter=self._jitter(),
+                    in_outage=ends.in_outage,
                 )
                 if delay is None:
                     raise
                 await self._wait_after(error, delay)
             else:
+                self._answered_at = self._monotonic()
                 tokens = count_tokens(request, response)
                 priced = replace(response, usage=tokens.as_told_by(response.usage))
                 return Answered(response, tokens, self._target.price(request, priced))
@@ -137,6 +154,9 @@ class MeteredEngine:
         if self._line is not None:
             await self._line.aclose()
         await self._target.engine.aclose()
+
+    def _count(self, failures: _Failures) -> float:
+        return failures.add(self._monotonic(), answered_at=self._answered_at)
 
     async def _attempt(self, request: Request, sample: str, *, is_again: bool) -> Response:
         async with self._slots:

@@ -18,6 +18,7 @@ from dspy_service.domain.spec import ModelSettings
 from dspy_service.domain.throttle import ProviderLimits
 from workers.lm.capped_transport import CappedTransport
 from workers.lm.environment import ProviderEnvironment
+from workers.lm.long_lines import allow_long_lines
 from workers.lm.models_file import ModelsFile
 from workers.lm.prices import pricing
 from workers.lm.provider_errors import missing_key, translate
@@ -78,6 +79,7 @@ def native_target(
         ModelCallError: there is no such provider, or the operator has set no key for it.
     """
     model = native_model(settings)
+    allow_long_lines(max_answer_bytes)
     transport = CappedTransport(
         max_answer_bytes=max_answer_bytes,
         trust_env=environment.uses_proxy,

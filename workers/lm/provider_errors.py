@@ -40,9 +40,13 @@ A bad key, an empty account or a model that is not there is permanent too, but a
 is tried again.
 """
 
+_OK: Final = 200
+_SERVER_CODES: Final = frozenset({"server_error", "internal_error", "internal_server_error", "service_unavailable"})
+"""Words of a provider that fails while it answers; there is no status any more that would tell."""
+
 _NOT_FOUND: Final = 404
 _MAX_MESSAGE_CHARS: Final = 2_000
-_ADVICE: Final = re.compile(r"\n\s*To fix:.*", re.DOTALL)  # lm15's, about its own API
+_ADVICE: Final = re.compile(r"\n\s*(?:To fix:|credential came from:).*", re.DOTALL)  # lm15's, about its own API
 _KEY_LIKE: Final = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[A-Za-z0-9_*-]{6,}|\bAIza[\w-]{20,}|(?i:bearer)\s+\S+")
 
 
@@ -51,6 +55,10 @@ def translate(error: Exception, *, model: str, secrets: Iterable[str] = ()) -> M
     kind = next((kind for source, kind in _KINDS if isinstance(error, source)), ModelErrorKind.UNEXPECTED)
     if kind is ModelErrorKind.INVALID_REQUEST and getattr(error, "status", None) == _NOT_FOUND:
         kind = ModelErrorKind.UNSUPPORTED_MODEL  # nothing is wrong with the request: nobody is there who could take it
+    if kind is ModelErrorKind.PROVIDER and getattr(error, "status", None) == _OK:
+        kind = ModelErrorKind.TRANSPORT  # a page of some gateway, or a part of an answer: not what the provider said
+    if kind is ModelErrorKind.PROVIDER and getattr(error, "provider_code", None) in _SERVER_CODES:
+        kind = ModelErrorKind.SERVER
     text = error.message if isinstance(error, lm15.LM15Error) else f"{type(error).__name__}: {error}"
     return ModelCallError(
         kind,

@@ -10,6 +10,8 @@ BYTES_PER_TOKEN: Final = 3
 """Of UTF-8. English has more than four, code and Chinese about three: a budget is rather kept too early than not."""
 MEDIA_TOKENS: Final = 2_000
 """For an image, whatever its size: somewhat more than providers count for one of high detail."""
+MAX_TOKENS: Final = 1_000_000_000
+"""Of one call. A provider that tells more, of anything, is not believed in the least."""
 _MEDIA_PARTS: Final = frozenset({"image", "audio", "video", "document", "binary"})
 
 
@@ -28,7 +30,7 @@ class TokenCount(NamedTuple):
 
 def count_tokens(request: Request, response: Response) -> TokenCount:
     """Return the tokens of a call; a provider that says 0 where there was something to count has not counted."""
-    told = response.usage
+    told = response.usage if _is_credible(response.usage) else Usage()
     prompt, completion = told.input_tokens, told.output_tokens
     if not prompt and not told.cache_read_tokens and not told.cache_write_tokens:  # some count these apart
         prompt = None
@@ -41,6 +43,11 @@ def count_tokens(request: Request, response: Response) -> TokenCount:
         _tokens(_parts_bytes(response.message.parts)) if completion is None else completion,
         is_estimated=True,
     )
+
+
+def _is_credible(usage: Usage) -> bool:
+    figures = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+    return all(figure is None or figure <= MAX_TOKENS for figure in figures)
 
 
 def _is_empty(response: Response) -> bool:

@@ -7,15 +7,18 @@ import base64
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import cloudpickle
 import dspy
 from dspy.utils.saving import get_dependency_versions
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaWarningKind
 
 from dspy_service.domain.frames import CHUNK_BYTES
 from dspy_service.domain.job import Failure
+from dspy_service.domain.serving.own_schemas import own_schema
 from dspy_service.domain.serving.plain_types import plain_type
 from workers.runner.channel import Channel
 from workers.runner.failures import JobFailed, describe
@@ -24,6 +27,7 @@ from workers.runner.sources import SIGNATURE_MODULE
 
 ALWAYS_KEPT = frozenset({"_compiled", "history", "callbacks"})
 
+_Side = Literal["input", "output"]
 _PLAIN_MODULES = frozenset({"builtins", "typing", dspy.History.__module__})
 """Where the types are at home that are known by a bare name; a submitter may call a class of its own ``History``."""
 
@@ -79,12 +83,13 @@ def pickle_program(program: dspy.Module) -> bytes:
 def signature_data(signature: type[Any]) -> dict[str, Any]:
     """Return name, instructions and fields of a signature as data."""
     fields = []
-    for side, found in (("input", signature.input_fields), ("output", signature.output_fields)):
+    sides: tuple[tuple[_Side, Any], ...] = (("input", signature.input_fields), ("output", signature.output_fields))
+    for side, found in sides:
         for name, field in found.items():
             extra = field.json_schema_extra or {}
             told = {"name": name, "side": side, "type": _type_name(field.annotation), "desc": extra.get("desc")}
             constraints = {"constraints": extra["constraints"]} if extra.get("constraints") else {}
-            fields.append({**told, **constraints, **_default_of(field)})
+            fields.append({**told, **constraints, **_default_of(field), **_schema_of(field.annotation, side)})
     return {"name": signature.__name__, "instructions": signature.instructions, "fields": plain(fields)}
 
 
@@ -113,6 +118,23 @@ def _default_of(field: FieldInfo) -> dict[str, Any]:
     except (TypeError, ValueError):
         is_json = False
     return {"default": field.default} if is_json else {"default_is_code": True}
+
+
+class _Schema(GenerateJsonSchema):
+    """Leaves out a default that JSON cannot say, or a member without a schema, and warns nobody in the user's log."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # pydantic reads it here
+
+
+def _schema_of(annotation: Any, side: _Side) -> dict[str, Any]:  # noqa: ANN401  # any annotation
+    """Return the JSON Schema of a submitter's own type; ``{}`` when it has none, or one that is too large."""
+    if plain_type(_type_name(annotation)) is not None:
+        return {}
+    mode: JsonSchemaMode = "validation" if side == "input" else "serialization"
+    try:
+        return {"json_schema": own_schema(TypeAdapter(annotation).json_schema(mode=mode, schema_generator=_Schema))}
+    except Exception:  # noqa: BLE001  # submitted code may have its say in it
+        return {"json_schema": {}}
 
 
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  # any annotation

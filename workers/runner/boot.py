@@ -4,10 +4,7 @@ import gc
 import importlib.metadata
 import logging
 import platform
-import sys
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -19,37 +16,10 @@ import optuna
 from dspy.lm15 import response_from_openai_chat
 from dspy.utils import parallelizer
 
-from workers.runner.program import resolve
-
 DISTRIBUTIONS = ("dspy", "gepa", "optuna", "numpy", "cloudpickle", "pydantic")
 
 WARM_ROWS = 4
 _WARM_ANSWER = "[[ ## reasoning ## ]]\nr\n\n[[ ## answer ## ]]\na\n\n[[ ## completed ## ]]"
-
-
-def import_factories(factories: Iterable[str]) -> None:
-    """Import the operator's modules and optimizers while their files can be read.
-
-    One that fails is named on standard error, and fails the jobs that ask for it, not the others.
-    """
-    for path in factories:
-        try:
-            resolve(path)
-        except Exception as error:  # noqa: BLE001  # the operator's own code may fail in any way
-            sys.stderr.write(f"{path} cannot be imported: {type(error).__name__}: {error}\n")
-
-
-def forget_unreadable(readable: Iterable[str]) -> None:
-    """Take the folders that confinement closed out of the import path, so that nothing is looked for in them."""
-    open_folders = tuple(Path(path) for path in readable)
-    if not open_folders:
-        return
-    sys.path[:] = [entry for entry in sys.path if _is_below(entry, open_folders)]
-    sys.path_importer_cache.clear()
-
-
-def _is_below(entry: str, folders: Iterable[Path]) -> bool:
-    return any(Path(entry).is_relative_to(folder) for folder in folders)
 
 
 def prepare() -> dict[str, str]:

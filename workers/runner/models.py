@@ -14,29 +14,12 @@ from dspy.utils import exceptions as dspy_errors
 from dspy_service.domain.job import Failure
 from dspy_service.domain.model_errors import ModelErrorKind
 from workers.runner.failures import JobFailed, model_message
+from workers.runner.model_errors import error_of
 from workers.runner.stage import Stage
 
 MIN_FAILURES = 5  # calls of one role that must fail before anything is concluded
 MIN_MIXED_FAILURES = 10  # the same once some call succeeded
 BUDGET_SPENT = "The job's budget is spent."
-
-ERROR_CLASSES: Mapping[ModelErrorKind, type[dspy_errors.LMError]] = {
-    ModelErrorKind.AUTH: dspy_errors.LMAuthError,
-    ModelErrorKind.BILLING: dspy_errors.LMBillingError,
-    ModelErrorKind.RATE_LIMIT: dspy_errors.LMRateLimitError,
-    ModelErrorKind.TIMEOUT: dspy_errors.LMTimeoutError,
-    ModelErrorKind.SERVER: dspy_errors.LMServerError,
-    ModelErrorKind.TRANSPORT: dspy_errors.LMTransportError,
-    ModelErrorKind.INVALID_REQUEST: dspy_errors.LMInvalidRequestError,
-    ModelErrorKind.UNSUPPORTED_MODEL: dspy_errors.LMUnsupportedModelError,
-    ModelErrorKind.UNSUPPORTED_FEATURE: dspy_errors.LMUnsupportedFeatureError,
-    ModelErrorKind.NOT_CONFIGURED: dspy_errors.LMNotConfiguredError,
-    ModelErrorKind.CONFIGURATION: dspy_errors.LMConfigurationError,
-    ModelErrorKind.PROVIDER: dspy_errors.LMProviderError,
-    ModelErrorKind.REFUSED: dspy_errors.LMConfigurationError,
-    ModelErrorKind.UNEXPECTED: dspy_errors.LMUnexpectedError,
-}
-"""Kinds with a class of their own; a context window error takes other arguments, a spent budget ends the stage."""
 
 
 @dataclass
@@ -148,7 +131,7 @@ class BrokerEngine:
             if answer["error"].get("kind") == ModelErrorKind.BUDGET:  # a refusal is no call
                 self._stage.stop("budget_exhausted", str(answer["error"].get("message") or BUDGET_SPENT))
                 self._stage.check()
-            error = _error(answer["error"])
+            error = error_of(answer["error"])
             self._tally.failed(error)
             raise error
         self._tally.succeeded(replayed=answer.get("replayed") is True)
@@ -198,15 +181,3 @@ def build_lm(stage: Stage, role: str, settings: Mapping[str, Any], tally: RoleTa
     )
     lm.role = role
     return lm
-
-
-def _error(data: Mapping[str, Any]) -> dspy_errors.LMError:
-    """Return DSPy's own error for what the broker reports."""
-    kind = ModelErrorKind.of(data.get("kind"))
-    message = str(data.get("message") or kind.value)
-    model = data.get("model") or None
-    retry_after = data.get("retry_after_seconds")
-    if kind is ModelErrorKind.CONTEXT_WINDOW:
-        return dspy_errors.ContextWindowExceededError(model=model, message=message)
-    error_class = ERROR_CLASSES.get(kind, dspy_errors.LMError)
-    return error_class(message, code=kind.value, model=model, retry_after=retry_after)

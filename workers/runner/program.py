@@ -1,18 +1,19 @@
 """Builds what the job is about from its order: the program, the examples and the models."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
 from dspy.utils.exceptions import LMError
 
+from dspy_service.domain.errors import ConfigurationError
 from dspy_service.domain.job import Failure
 from dspy_service.domain.spec import ColumnMapping, Row
 from workers.runner.failures import JobEnd, JobFailed, failure_of
 from workers.runner.models import BrokerLM, RoleTally, build_lm
 from workers.runner.order import Order
 from workers.runner.stage import Stage
+from workers.sandbox import imports
 
 
 def resolve(path: str) -> Any:  # noqa: ANN401  # a dotted path may name anything
@@ -21,17 +22,10 @@ def resolve(path: str) -> Any:  # noqa: ANN401  # a dotted path may name anythin
     Raises:
         JobFailed: there is no such thing; kind ``program_error``.
     """
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[length:]:
-            found = getattr(found, name, None)
-        if found is not None:
-            return found
-    raise JobFailed(Failure(kind="program_error", message=f"Nothing is importable as {path!r}."))
+    try:
+        return imports.resolve(path)
+    except ConfigurationError as error:
+        raise JobFailed(Failure(kind="program_error", message=str(error))) from error
 
 
 def build_program(order: Order, signature: type[Any]) -> dspy.Module:

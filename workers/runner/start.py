@@ -13,6 +13,7 @@ from workers.runner.channel import Channel
 from workers.runner.job import JobRun
 from workers.runner.order import receive
 from workers.sandbox.confine import Applied, confine
+from workers.sandbox.imports import forget_unreadable, import_factories
 from workers.sandbox.plan import Plan
 
 EXIT_OK = 0
@@ -24,13 +25,13 @@ EXIT_NOT_CONFINED = 5
 
 def start(sock: socket.socket, plan: Plan, hardened: Applied) -> int:
     """Confine this process, then run one job for the supervisor at the other end of ``sock``."""
-    boot.import_factories(plan.factories)
+    import_factories(plan.factories)
     try:
         applied = confine(plan, hardened)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFINED
-    boot.forget_unreadable(plan.readable)
+    forget_unreadable(plan.readable)
     versions = boot.prepare()
     boot.warm_up()
     channel = Channel(sock)

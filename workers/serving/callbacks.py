@@ -19,7 +19,7 @@ from workers.serving.field_streams.field_stream import FieldStream, OutputField
 from workers.serving.field_streams.field_writer import FieldWriter
 from workers.serving.plain_adapter import PlainTextAdapter
 from workers.serving.plain_values import as_json
-from workers.serving.progress import Progress
+from workers.serving.progress import TakesFacts
 
 
 @dataclass
@@ -46,7 +46,7 @@ _PROMPT: Final[ContextVar[_Prompt | None]] = ContextVar("dspy_service_prompt", d
 class _Hearing:
     """Turns the pieces of one answer into tokens of fields."""
 
-    def __init__(self, stream: FieldStream, writer: FieldWriter, progress: Progress) -> None:
+    def __init__(self, stream: FieldStream, writer: FieldWriter, progress: TakesFacts) -> None:
         self._stream = stream
         self._writer = writer
         self._progress = progress
@@ -72,7 +72,7 @@ class ProgramWatch(BaseCallback):  # type: ignore[misc]  # DSPy is untyped
         progress: Where the facts go.
     """
 
-    def __init__(self, program: dspy.Module, progress: Progress) -> None:
+    def __init__(self, program: dspy.Module, progress: TakesFacts) -> None:
         self._root = program
         self._names: Mapping[int, str] = {id(each): name for name, each in program.named_predictors()}
         self._progress = progress

@@ -1,4 +1,4 @@
-"""How the runs of a worker that goes away end: most by themselves, the others by being given back."""
+"""How the runs of a worker that goes away end: begun answers by themselves, all others by being given back."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,9 @@ RELEASE_SECONDS: Final = 1.0
 
 
 async def drain(sessions: Mapping[asyncio.Task[None], Session], *, seconds: float) -> None:
-    """Let runs end, give back what has not ended in time, and leave what cannot even be given back to its lease.
+    """Give back what nobody has seen anything of, let the others end, and cut off what has not ended in time.
+
+    What cannot even be given back is left to its lease.
 
     Args:
         sessions: Each running session with its task.
@@ -21,7 +23,7 @@ async def drain(sessions: Mapping[asyncio.Task[None], Session], *, seconds: floa
         return
     tasks = set(sessions)
     for session in sessions.values():
-        session.tell_of_drain()
+        session.leave()
     _, late = await asyncio.wait(tasks, timeout=max(0.0, seconds - RELEASE_SECONDS))
     for task in late:
         sessions[task].hand_back()

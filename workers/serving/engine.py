@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from dspy._vendor.lm15.result import StreamAccumulator  # not re-exported by dspy.lm15
 from dspy._vendor.lm15.types import StreamEvent  # not re-exported by dspy.lm15
 from dspy.clients.engines.stream_guard import achecked_stream
-from dspy.lm15 import DataPart, Request, Response, TextPart
+from dspy.lm15 import DataPart, Request, Response, StreamAssemblyError, TextPart, ThinkingPart
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
@@ -23,13 +23,15 @@ from workers.lm.retry import RetryPolicy
 from workers.lm.target import Target
 from workers.lm.token_count import count_tokens
 from workers.lm.token_estimate import TokenEstimate
+from workers.serving.field_streams.characters import mended
 
 _jitter: Final = random.SystemRandom().random
+_NO_STREAM: Final = "What it sent is not the stream of an answer; look at what stands at the model's address."
 
 
 @dataclass(frozen=True)
 class StreamLimits:
-    """Bounds of one call; somebody waits for it, so they are narrower than a job's."""
+    """Bounds of one call; somebody waits for it, so they are narrower than a job's. An operator may set the times."""
 
     first_seconds: float = 60.0
     """Until the model says anything."""
@@ -96,8 +98,17 @@ class StreamedCall:
             self._listener.text(said)
 
     def response(self) -> Response:
-        """Return what was heard in this attempt."""
-        return self._heard.response()
+        """Return what was heard in this attempt, as text that every wire can carry."""
+        return _mended(self._heard.response())
+
+
+def _mended(response: Response) -> Response:
+    """Return an answer without half characters, which neither a prompt nor a store takes."""
+    parts = tuple(
+        replace(part, text=mended(part.text)) if isinstance(part, TextPart | ThinkingPart) else part
+        for part in response.message.parts
+    )
+    return replace(response, message=replace(response.message, parts=parts))
 
 
 def _said(response: Response) -> str:
@@ -199,9 +210,9 @@ class TellingEngine:
             async with asyncio.timeout(self._limits.whole_seconds):
                 return await self._heard(call, sample)
         except Exception as error:  # whatever an engine raises becomes the run's error
-            failed = self._translated(error)
+            seconds = self._monotonic() - begun
+            failed = self._translated(error, call, seconds)
             if failed.kind == ModelErrorKind.RATE_LIMIT and line is not None:
-                seconds = self._monotonic() - begun
                 line.refused(retry_after_seconds=failed.retry_after_seconds, call_seconds=seconds)
             raise failed from error
 
@@ -209,7 +220,7 @@ class TellingEngine:
         now = asyncio.get_running_loop().time
         async with asyncio.timeout(self._limits.first_seconds) as patience:
             if self._target.streams is None:
-                response = await self._target.engine.complete(call.request, sample=sample)
+                response = _mended(await self._target.engine.complete(call.request, sample=sample))
                 call.tell_whole(response)
                 return response
             source = self._target.streams.stream(call.request, sample=sample)
@@ -221,10 +232,18 @@ class TellingEngine:
                         patience.reschedule(now() + self._limits.quiet_seconds)
         return call.response()
 
-    def _translated(self, error: Exception) -> ModelCallError:
+    def _translated(self, error: Exception, call: StreamedCall, seconds: float) -> ModelCallError:
         if isinstance(error, ModelCallError):  # our own part of the engine has spoken
             return error
         if type(error) is TimeoutError:  # our own limit; lm15's class is a subclass and speaks for itself
-            message = f"The model said nothing for {self._limits.quiet_seconds:g} s."
-            return ModelCallError(ModelErrorKind.TIMEOUT, message, model=self._target.alias)
+            return ModelCallError(ModelErrorKind.TIMEOUT, self._too_slow(call, seconds), model=self._target.alias)
+        if isinstance(error, StreamAssemblyError | ValueError):  # no chunks, or such as hold no JSON or wrong values
+            return ModelCallError(ModelErrorKind.TRANSPORT, _NO_STREAM, model=self._target.alias)
         return translate(error, model=self._target.alias, secrets=self._target.secrets)
+
+    def _too_slow(self, call: StreamedCall, seconds: float) -> str:
+        """Say which of our own limits a call of so many seconds has run into."""
+        limits = self._limits
+        if seconds >= limits.whole_seconds:
+            return f"The model was still answering after {limits.whole_seconds:g} s."
+        return f"The model said nothing for {limits.quiet_seconds if call.has_begun else limits.first_seconds:g} s."

@@ -5,7 +5,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
-import dspy
 from dspy.lm15 import Request, Response
 
 from dspy_service.domain.errors import ModelCallError
@@ -16,23 +15,19 @@ from workers.lm.meter import Meter
 from workers.lm.provider_line import ProviderLine
 from workers.serving.answer_cache import ROLE, AnswerCache, CacheUse, entry_of, key_of
 from workers.serving.engine import Listener, StreamedCall, TellingEngine
+from workers.serving.lm_options import lm_options
+from workers.serving.rollouts import RolloutLM, Sample, next_sample
 from workers.serving.run_errors import for_dspy
 
 CALLS: ContextVar["RunCalls"] = ContextVar("dspy_service_run_calls")
 """The calls of the run that goes on in this task."""
 
 
-@dataclass
-class _Asked:
-    """One call of a ``dspy.LM``, which asks its engine once for each candidate."""
-
-    rollout_id: object
-    candidates: int = 0
-
-
-_ASKED: ContextVar[_Asked] = ContextVar("dspy_service_asked")
-
 _FINISHES: Final[Mapping[str, FinishReason]] = {"length": "length", "content_filter": "content_filter"}
+
+
+def _nobody() -> None:
+    """Hear nothing."""
 
 
 @dataclass
@@ -41,7 +36,7 @@ class RunCalls:
 
     tenant: str
     meter: Meter
-    listen: Callable[[], Listener | None]
+    listen: Callable[[], Listener | None] = _nobody
     """Says who hears the call that begins now in this task."""
     cache: AnswerCache | None = None
     cache_use: CacheUse = "use"
@@ -55,25 +50,32 @@ class RunCalls:
         role = self.meter.roles[ROLE]
         return role.shared_cache_calls > 0 and role.paid.calls == 0
 
-    async def answer(self, engine: TellingEngine, request: Request) -> Response:
+    async def answer(
+        self, engine: TellingEngine, request: Request, *, listener: Listener | None, sample: Sample
+    ) -> Response:
         """Return a call's answer; a cached one is told in one piece.
+
+        Args:
+            engine: Of the model that is asked, whatever the request calls it.
+            request: What is asked.
+            listener: Who hears the answer.
+            sample: Which of several answers to equal requests is wanted.
 
         Raises:
             LMError: the call failed.
         """
         alias = engine.target.alias
         routed = replace(request, model=engine.target.wire_model)
-        call = StreamedCall(routed, self.listen())
-        rollout_id, candidate = _sample()
-        key = key_of(alias, routed, rollout_id, candidate)
+        call = StreamedCall(routed, listener)
+        key = key_of(alias, routed, *sample)
         if self.cache is not None and self.cache_use == "use":
             found = await self.cache.find(self.tenant, key)
             if found is not None:
                 self.meter.enter(replace(found.entry, role=ROLE, origin="cache"))
                 call.tell_whole(found.response)
                 return self._noted(found.response)
-        sample = "" if rollout_id is None and candidate == 0 else f"{rollout_id}:{candidate}"
-        return self._noted(await self._ask(engine, call, key, sample))
+        which = "" if sample == Sample() else f"{sample.rollout_id}:{sample.candidate}"
+        return self._noted(await self._ask(engine, call, key, which))
 
     async def _ask(self, engine: TellingEngine, call: StreamedCall, key: str, sample: str) -> Response:
         alias = engine.target.alias
@@ -108,25 +110,6 @@ class RunCalls:
         return response
 
 
-def _sample() -> tuple[object, int]:
-    """Return which of several samples of an equal request is asked for: the rollout, and the candidate from 0."""
-    asked = _ASKED.get()
-    asked.candidates += 1
-    return asked.rollout_id, asked.candidates - 1
-
-
-class ServedLM(dspy.LM):  # type: ignore[misc]  # DSPy is untyped
-    """A ``dspy.LM`` that tells its engine the rollout and the candidate, which DSPy does not pass on."""
-
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # DSPy's own signature
-        """Remember the rollout of this call, then call as always."""
-        token = _ASKED.set(_Asked(kwargs.get("rollout_id", self.kwargs.get("rollout_id"))))
-        try:
-            return await super().acall(*args, **kwargs)
-        finally:
-            _ASKED.reset(token)
-
-
 class ServedEngine:
     """DSPy's asynchronous engine over one model; which run calls, the task's context tells."""
 
@@ -139,7 +122,8 @@ class ServedEngine:
 
     async def complete(self, request: Request) -> Response:
         """Return the whole answer, told piece by piece meanwhile; raises LMError."""
-        return await CALLS.get().answer(self._engine, request)
+        calls = CALLS.get()
+        return await calls.answer(self._engine, request, listener=calls.listen(), sample=next_sample())
 
 
 class NoSyncEngine:
@@ -156,19 +140,18 @@ class NoSyncEngine:
         raise RuntimeError("A served program calls its model with `acall`; a synchronous call would stop all others.")
 
 
-def build_lm(settings: ModelSettings, engine: TellingEngine, capabilities: Mapping[str, Any]) -> ServedLM:
+def build_lm(settings: ModelSettings, engine: TellingEngine, capabilities: Mapping[str, Any]) -> RolloutLM:
     """Build DSPy's model; options as a job's runner gives them, caching and retries stay with the engine.
 
     Raises:
         LMConfigurationError: the options contradict each other for this model.
     """
     served = ServedEngine(engine, capabilities)
-    options: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-    if settings.top_p is not None:
-        options["top_p"] = settings.top_p
-    options.update(settings.extra)
-    if settings.model_type is not None:
-        options["model_type"] = settings.model_type
-    return ServedLM(
-        settings.name, engine=NoSyncEngine(served), async_engine=served, cache=False, num_retries=0, **options
+    return RolloutLM(
+        settings.name,
+        engine=NoSyncEngine(served),
+        async_engine=served,
+        cache=False,
+        num_retries=0,
+        **lm_options(settings),
     )

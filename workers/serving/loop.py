@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,7 +28,13 @@ class LoopRules:
     capacity: int
     """Runs at a time."""
     lease_seconds: float
-    hand_back_seconds: float
+    drain_seconds: float
+    """For answers that are being written when the process is told to end."""
+
+    @property
+    def tenant_share(self) -> int:
+        """Runs of one tenant at a time, so that one whose models hang leaves a fifth of the room, or one, to others."""
+        return max(1, self.capacity - max(1, self.capacity // 5))
 
 
 class ServingLoop:
@@ -53,30 +60,15 @@ class ServingLoop:
         self._claiming: asyncio.Future[bool] | None = None
 
     async def serve(self, leaving: asyncio.Event) -> None:
-        """Take runs until ``leaving`` is set; then let them end, or give them back."""
-        async with self._chores():
-            await leaving.wait()
-        if self._claiming is not None:
-            await asyncio.wait({self._claiming}, timeout=CLOSE_SECONDS)
-        await drain(dict(self._sessions), seconds=self._rules.hand_back_seconds)
-
-    @asynccontextmanager
-    async def _chores(self) -> AsyncGenerator[None, None]:
-        """Do what is always done, until the body ends."""
-        chores = [
-            asyncio.create_task(keep_doing(chore))
-            for chore in (
-                Chore("take runs", self._take),
-                Chore("hear of new runs and of wishes", self._hear),
-                Chore("end runs of lost workers", self._reap, period_seconds=LOOK_SECONDS),
-            )
-        ]
-        try:
-            yield
-        finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.wait(chores, timeout=CLOSE_SECONDS)
+        """Take runs until ``leaving`` is set; then let them end, or give them back, and heed wishes meanwhile."""
+        hearing = Chore("hear of new runs and of wishes", self._hear)
+        reaping = Chore("end runs of lost workers", self._reap, period_seconds=LOOK_SECONDS)
+        async with _doing(hearing, reaping):
+            async with _doing(Chore("take runs", self._take)):
+                await leaving.wait()
+            if self._claiming is not None:
+                await asyncio.wait({self._claiming}, timeout=self._rules.drain_seconds)  # else nobody has what it took
+            await drain(dict(self._sessions), seconds=self._rules.drain_seconds)
 
     async def _hear(self) -> None:
         """Wait for a call, and look whether it is about a run that is here. Calls may be lost, so look anyway."""
@@ -92,13 +84,18 @@ class ServingLoop:
         self._call.clear()
         refused = None
         while len(self._sessions) < self._rules.capacity:
-            run_id = await self._runs.next_run()
+            run_id = await self._runs.next_run(without=self._served_enough())
             if run_id is None or run_id == refused:
                 break
             self._claiming = asyncio.ensure_future(self._claim(run_id))
             if not await asyncio.shield(self._claiming):  # a claim that was sent must have its session
                 refused = run_id
         await self._call.wait()
+
+    def _served_enough(self) -> list[str]:
+        """Return the tenants that have their share of the room; one in a room for one has nobody to leave it to."""
+        here = Counter(session.tenant for session in self._sessions.values())
+        return [tenant for tenant, runs in here.items() if runs >= self._rules.tenant_share]
 
     async def _claim(self, run_id: str) -> bool:
         """Begin a run; False when another process was faster."""
@@ -133,3 +130,15 @@ class ServingLoop:
             await tell_end(self._on_end, run, RunOutcome(status=run.status, usage=run.usage, error=run.error), [])
             del self._untold[0]
             logger.warning("Run %s was ended as %s without its worker.", run.run_id, run.status)
+
+
+@asynccontextmanager
+async def _doing(*chores: Chore) -> AsyncGenerator[None, None]:
+    """Do these again and again, until the body ends."""
+    tasks = [asyncio.create_task(keep_doing(chore)) for chore in chores]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CLOSE_SECONDS)

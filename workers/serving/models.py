@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from workers.lm.registry import ModelRegistry
 from workers.lm.target import Target
 from workers.serving.engine import StreamLimits, TellingEngine
 from workers.serving.lm import build_lm
+from workers.serving.lm_options import with_options
 
 MAX_MODELS: Final = 256
 """Several times as many as runs go on at a time, so what was not used for longest is not in use."""
@@ -30,14 +32,12 @@ class ServedModel:
 
     engine: TellingEngine
     lm: dspy.LM
+    capabilities: Mapping[str, Any]
+    """What the model can do, as DSPy asks it."""
 
     def for_options(self, options: RunOptions) -> dspy.LM:
         """Return the model with a run's own options on top."""
-        names = ("temperature", "top_p", "max_tokens", "stop", "seed")
-        changes: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
-        if "max_tokens" in changes and "max_completion_tokens" in self.lm.kwargs:
-            changes["max_completion_tokens"] = changes.pop("max_tokens")
-        return self.lm.copy(**changes) if changes else self.lm
+        return with_options(self.lm, dict(options))
 
 
 class ServedModels:
@@ -79,7 +79,8 @@ class ServedModels:
         if found is None:
             name = alias(settings)
             engine = self._engines.get(name) or TellingEngine(self._registry.target(settings), self._limits)
-            found = ServedModel(engine, build_lm(settings, engine, self._registry.capabilities(settings)))
+            capabilities = self._registry.capabilities(settings)
+            found = ServedModel(engine, build_lm(settings, engine, capabilities), capabilities)
             self._engines[name] = engine
             self._models[key] = found
             self._close_unused()

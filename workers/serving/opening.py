@@ -21,6 +21,7 @@ from workers.bootstrap import Parent
 from workers.lm.registry import ModelRegistry
 from workers.serving.answer_cache import AnswerCache
 from workers.serving.engine import StreamLimits
+from workers.serving.hosting.opening import open_hosting
 from workers.serving.loop import LoopRules
 from workers.serving.models import ServedModels
 from workers.serving.plain_programs import PlainPrograms, ReadState
@@ -40,21 +41,27 @@ def open_serving_worker(parent: Parent) -> ServingWorker:
             services = await stack.enter_async_context(open_services(settings))
             throttle = await stack.enter_async_context(aclosing(RedisCallThrottle(settings.redis_url)))
             cache = await _cache(settings, stack)
-            models = ServedModels(_registry(parent, services), StreamLimits(), throttle=throttle)
+            models = ServedModels(_registry(parent, services), _limits(settings), throttle=throttle)
             producer = Producer(
-                store=services.programs, programs=PlainPrograms(_reader(services)), models=models, cache=cache
+                store=services.programs,
+                programs=PlainPrograms(_reader(services)),
+                models=models,
+                cache=cache,
+                hosting=open_hosting(parent, services),
             )
             await stack.enter_async_context(aclosing(producer))
             await warm(models)
             yield ServingDoor(services.runs, _recalling(producer, services), _recorder(services))
 
+    owner = f"{parent.worker_id}/{os.getpid()}:{time.time_ns() // 1_000_000}/serving"
+    parent.serving_roster.sign_in(owner)
     return ServingWorker(
         door,
-        owner=f"{parent.worker_id}/{os.getpid()}:{time.time_ns() // 1_000_000}/serving",
+        owner=owner,
         rules=LoopRules(
             capacity=settings.serving_concurrency,
             lease_seconds=settings.run_lease_seconds,
-            hand_back_seconds=settings.hand_back_seconds,
+            drain_seconds=settings.serving_drain_seconds,
         ),
         notice=parent.notice,
     )
@@ -92,6 +99,14 @@ def _recorder(services: Services) -> OnEnd:
         )
 
     return record
+
+
+def _limits(settings: Settings) -> StreamLimits:
+    return StreamLimits(
+        first_seconds=settings.serving_first_token_seconds,
+        quiet_seconds=settings.serving_quiet_seconds,
+        whole_seconds=settings.serving_call_seconds,
+    )
 
 
 async def _cache(settings: Settings, stack: AsyncExitStack) -> AnswerCache | None:

@@ -1,8 +1,17 @@
 """What a run's program has done since somebody last looked: facts, and a wake-up for whoever hands them on."""
 
 import asyncio
+from typing import Protocol
 
 from dspy_service.domain.serving.run_events import RunFact
+
+
+class TakesFacts(Protocol):
+    """Where a run's facts go; ``Progress`` is one."""
+
+    def add(self, *facts: RunFact) -> None:
+        """Take facts, in order."""
+        ...
 
 
 class Progress:

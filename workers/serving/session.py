@@ -71,6 +71,8 @@ class Session:
         self._story = Story()
         self._batch = 0
         self._stop: asyncio.Future[Stop] = loop.create_future()
+        self._begins_anew = False
+        """Whether somebody else will carry the run out from its beginning."""
         self._looking = asyncio.Event()
 
     @property
@@ -78,18 +80,27 @@ class Session:
         """Whose session it is."""
         return self._run.run_id
 
+    @property
+    def tenant(self) -> str:
+        """Who asked for it."""
+        return self._run.tenant
+
     def look(self) -> None:
         """Look at once whether somebody wants the run to end."""
         self._looking.set()
 
-    def tell_of_drain(self) -> None:
-        """Say to the readers that their run may be cut off soon; one without output is simply given back then."""
+    def leave(self) -> None:
+        """The worker will go away: give the run back while nobody has seen any of its answer, else tell its readers."""
         if self._story.has_output:
             self._put([StatusNoted(stage="server", phase="drain", name="worker", message="The service restarts.")])
+        else:
+            self.hand_back()
 
     def hand_back(self) -> None:
         """End now, because the worker goes away."""
+        is_stopping = self._stop.done()
         self._stop_because(Stop.DRAIN)
+        self._begins_anew = not is_stopping and not self._story.has_output and self._story.ending is None
 
     async def serve(self) -> None:
         """Carry the run out. Stops at once, and writes nothing more, when the lease is lost."""
@@ -111,7 +122,7 @@ class Session:
                 await asyncio.wait(
                     either, timeout=self._run.options.deadline_seconds, return_when=asyncio.FIRST_COMPLETED
                 )
-                has_ended = producing.done()
+                has_ended = producing.done() and not self._begins_anew
             finally:
                 producing.cancel()
                 await asyncio.wait({producing}, timeout=_CLOSE_SECONDS)
@@ -130,8 +141,8 @@ class Session:
             self._put([Failed(error=error_of(error), partial=self._story.has_output)])
 
     def _put(self, facts: Sequence[RunFact]) -> None:
-        if self._buffer.is_closed:
-            return  # the end is being recorded; this is of a producer that did not heed its cancel
+        if self._buffer.is_closed or self._begins_anew:
+            return  # the end is being recorded, or there will be another beginning; whatever was on its way is void
         self._story.tell(facts)
         if others := [fact for fact in facts if fact is not self._story.ending]:  # that goes with the end itself
             self._buffer.put(others)

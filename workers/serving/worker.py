@@ -19,7 +19,7 @@ from workers.serving.session import OnEnd, Produce
 
 _RESTART_SECONDS: Final = 5.0
 _END_SECONDS: Final = 5.0
-"""Beyond the time to hand back: for connections that do not close."""
+"""Beyond the time for answers in progress: for connections that do not close."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +69,10 @@ class ServingWorker:
             self._loop.call_soon_threadsafe(self._leaving.set)
 
     def close(self) -> None:
-        """Leave, and wait until it is done; bounded by the time to hand back and a little more."""
+        """Leave, and wait until it is done; bounded by the time for answers in progress and a little more."""
         if self._thread.is_alive():
             self.leave()
-            self._thread.join(self._rules.hand_back_seconds + _END_SECONDS)
+            self._thread.join(self._rules.drain_seconds + _END_SECONDS)
 
     def _hear_signal(self, _number: int, _frame: FrameType | None) -> None:
         """End as whoever has no handler does, but not before the runs have ended."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dspy_service.domain.errors import ModelCallError, ProtocolError, UnsupportedRequestError
 from dspy_service.domain.job import Claim
 from dspy_service.domain.spec import Row
-from dspy_service.domain.supervision import Halt, Interrupted, KeepBest, Reins, RunReport
+from dspy_service.domain.supervision import Halt, Interrupted, KeepBest, NoRunnerError, Reins, RunReport
 from dspy_service.domain.workers import SandboxLevel
 from dspy_service.ports import ArtifactStore, JobStore
 from workers.sandbox.launch import Child
@@ -158,7 +158,12 @@ class JobSupervisor:
     async def _with_child(self, attempt: Attempt, opening: Iterator[bytes]) -> RunReport | Interrupted:
         problem = ""
         for _ in range(_STARTS):
-            child = self._standby.take()
+            try:
+                child = self._standby.take()
+            except OSError as error:
+                problem = f"{error.strerror or error}."
+                _log.exception("No runner could be started.")
+                continue
             session = Session(child, attempt)
             try:
                 await session.open()
@@ -170,8 +175,7 @@ class JobSupervisor:
                 return report(ending, session.reception, usage=attempt.door.usage())
             finally:
                 await _ended(session, child)
-        message = f"The process for this job did not start: {problem}"
-        return RunReport.failed("runner_not_ready", message, usage=attempt.door.usage())
+        raise NoRunnerError(problem)
 
 
 def _raise_what_stopped(*tasks: asyncio.Task[None]) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import os
-from collections import deque
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final, cast
 
 from dspy_service.domain.errors import ProtocolError
@@ -13,32 +14,48 @@ from workers.supervisor.plain_data import MAX_VALUES
 
 _WRITE_BUFFER_BYTES: Final = 4 << 20
 _READ_BYTES: Final = 256 << 10
+SLICE_FRAMES: Final = 100
+_SLICE_SECONDS: Final = 0.005  # at most of the one event loop that serves everybody, then the others have their turn
 
 
 class RunnerLink(asyncio.Protocol):
-    """Hands on each frame as it comes.
+    """Hands on each frame as it comes, some at a time: what one read brought may take many turns of the event loop.
 
     Args:
         on_frame: Called for every frame; a ProtocolError from it ends the link.
         must_wait: Asked after every read; while it says so, the socket is not read, so that a runner that floods us
             blocks itself. Call :meth:`look_again` when the answer may have changed.
         max_frame_bytes: A longer frame ends the link.
+        max_values: So does one whose JSON is made of more values.
+        clock: Seconds.
     """
 
     def __init__(
-        self, on_frame: Callable[[Frame], None], must_wait: Callable[[], bool], *, max_frame_bytes: int
+        self,
+        on_frame: Callable[[Frame], None],
+        must_wait: Callable[[], bool],
+        *,
+        max_frame_bytes: int,
+        max_values: int = MAX_VALUES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ended: asyncio.Future[ProtocolError | None] = asyncio.get_running_loop().create_future()
         """Done when the socket has closed or what it carried made no sense."""
+        self.received_bytes = 0
+        """Of all that was read."""
         self._on_frame = on_frame
         self._must_wait = must_wait
-        self._frames = FrameReader(max_frame_bytes=max_frame_bytes, max_values=MAX_VALUES)
+        self._frames = FrameReader(max_frame_bytes=max_frame_bytes, max_values=max_values)
+        self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
-        self._waiting: deque[Frame] = deque()
+        self._waiting: Iterator[Frame] = iter(())
+        self._is_behind = False
         self._is_handing_on = False
+        self._is_lost = False
+        self._next_turn: asyncio.Handle | None = None
 
     @property
     def is_mid_frame(self) -> bool:
@@ -48,7 +65,7 @@ class RunnerLink(asyncio.Protocol):
     @property
     def is_reading(self) -> bool:
         """Whether the socket is being read and every frame was handed on; else some may wait."""
-        return self._reading and not self._waiting
+        return self._reading and not self._is_behind
 
     def send(self, data: bytes) -> None:
         """Send the bytes of a frame; after the end, into the void."""
@@ -61,10 +78,12 @@ class RunnerLink(asyncio.Protocol):
 
     def look_again(self) -> None:
         """Hand on what waits, and read on or stop reading, as ``must_wait`` says now."""
+        if self._is_handing_on or self._next_turn is not None:
+            return  # an answer that is given at once looks here again; so does the next turn
         self._hand_on()
         if self._transport is None or self._transport.is_closing():
             return
-        reading = self._writable.is_set() and not self._must_wait()
+        reading = self._writable.is_set() and not self._is_behind and not self._must_wait()
         if reading != self._reading:
             self._reading = reading
             if reading:
@@ -87,12 +106,9 @@ class RunnerLink(asyncio.Protocol):
         """See asyncio.Protocol."""
         if self.ended.done():
             return
-        try:
-            self._waiting.extend(self._frames.feed(data))
-        except ProtocolError as error:
-            self._hand_on()
-            self._end(error)
-            return
+        self.received_bytes += len(data)
+        self._waiting = chain(self._waiting, self._frames.feed(data))  # lazy: decoding costs as much as handing on
+        self._is_behind = True
         self.look_again()
 
     def pause_writing(self) -> None:
@@ -110,8 +126,8 @@ class RunnerLink(asyncio.Protocol):
         self._writable.set()
         if exc is not None:
             self._read_rest()
-        self._hand_on()
-        self._end(None)
+        self._is_lost = True
+        self.look_again()
 
     def _read_rest(self) -> None:
         """Read what the runner said before it went away: asyncio gives up both ways when an answer finds nobody."""
@@ -124,16 +140,36 @@ class RunnerLink(asyncio.Protocol):
 
     def _hand_on(self) -> None:
         """Hand on frames while their answers find room: a thousand small questions fit into one read."""
-        if self._is_handing_on:
-            return  # an answer that is given at once looks here again
         self._is_handing_on = True
         try:
-            while self._waiting and not self.ended.done() and self._writable.is_set():
-                self._on_frame(self._waiting.popleft())
+            self._hand_on_slice()
         except ProtocolError as error:
             self._end(error)
+        except Exception:
+            self.close()  # a bug of ours: nothing else would end this link
+            raise
         finally:
             self._is_handing_on = False
+        if self._is_lost and not self._is_behind:
+            self._end(None)
+
+    def _hand_on_slice(self) -> None:
+        until = self._clock() + _SLICE_SECONDS
+        for _ in range(SLICE_FRAMES):
+            if self.ended.done() or not self._writable.is_set():
+                return
+            frame = next(self._waiting, None)
+            if frame is None:
+                self._waiting, self._is_behind = iter(()), False
+                return
+            self._on_frame(frame)
+            if self._clock() >= until:
+                break
+        self._next_turn = asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self.look_again()
 
     def _end(self, error: ProtocolError | None) -> None:
         if not self.ended.done():

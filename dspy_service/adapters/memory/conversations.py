@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dspy_service.domain.serving.conversation import Answer, Conversation, Feedback, Message, NewConversation
-from dspy_service.domain.serving.errors import ConversationNotFoundError
+from dspy_service.domain.serving.errors import ConversationNotFoundError, LimitReachedError
 
 if TYPE_CHECKING:
     from dspy_service.ports.serving.conversations import ConversationStore
@@ -20,6 +20,9 @@ class _Record:
     changes: int
     """Sorts by the last change, also where the clock stands still."""
     messages: dict[str, Message] = field(default_factory=dict)
+    last_place: int = 0
+    places: dict[str, int] = field(default_factory=dict)
+    """Of each message."""
 
 
 class MemoryConversationStore:
@@ -30,9 +33,11 @@ class MemoryConversationStore:
         self._records: dict[str, _Record] = {}
         self._changes = 0
 
-    async def create(self, new: NewConversation) -> Conversation:
+    async def create(self, new: NewConversation, *, max_conversations: int = 0) -> Conversation:
         """Record an empty conversation."""
         now = self._clock()
+        if 0 < max_conversations <= sum(each.conversation.tenant == new.tenant for each in self._records.values()):
+            raise LimitReachedError("conversations", max_conversations)
         conversation = Conversation(**dict(new), created_at=now, updated_at=now)
         self._changes += 1
         self._records[new.conversation_id] = _Record(conversation, self._changes)
@@ -64,25 +69,37 @@ class MemoryConversationStore:
         wanted = {"title": title, "metadata": None if metadata is None else dict(metadata)}
         return self._changed(record, **{name: value for name, value in wanted.items() if value is not None})
 
-    async def delete(self, tenant: str, conversation_id: str) -> None:
-        """Forget it with its messages."""
-        self._record(tenant, conversation_id)
+    async def delete(self, tenant: str, conversation_id: str) -> list[str]:
+        """Forget it with its messages, and return the runs that still write in it."""
+        runs = _writing(self._record(tenant, conversation_id))
         del self._records[conversation_id]
+        return runs
 
-    async def add(self, tenant: str, messages: Sequence[Message]) -> Conversation:
+    async def unchanged(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
+        """Return tenant and id of conversations in which nothing has changed for so long."""
+        until = self._clock() - timedelta(seconds=seconds)
+        all_of_them = [each.conversation for each in self._records.values()]
+        return [(each.tenant, each.conversation_id) for each in all_of_them if each.updated_at <= until][:limit]
+
+    async def add(self, tenant: str, messages: Sequence[Message], *, max_messages: int = 0) -> int:
         """Append messages of one conversation, each behind the one before, and show their branch."""
         record = self._record(tenant, messages[0].conversation_id)
         if messages[0].message_id in record.messages:
-            return record.conversation
+            return record.places[messages[0].message_id]
         parent = messages[0].parent_id
         if parent is None:
             parent = record.conversation.head_id
         else:
             self._message(record, parent)
+        if 0 < max_messages < len(record.messages) + len(messages):
+            raise LimitReachedError("messages", max_messages)
+        record.last_place += 1
         for message in messages:
             record.messages[message.message_id] = message.model_copy(update={"parent_id": parent})
+            record.places[message.message_id] = record.last_place
             parent = message.message_id
-        return self._changed(record, head_id=parent)
+        self._changed(record, head_id=parent)
+        return record.last_place
 
     async def answer(self, tenant: str, conversation_id: str, message_id: str, answer: Answer) -> Message:
         """Write what an assistant's message has come to; its place stays."""
@@ -159,7 +176,7 @@ class MemoryConversationStore:
             record.conversation = record.conversation.model_copy(update={"head_id": newest})
 
     def _changed(self, record: _Record, **changes: object) -> Conversation:
-        writing = [each.run_id for each in record.messages.values() if each.status == "writing"]
+        writing = _writing(record)
         counted = {
             "message_count": len(record.messages),
             "total_tokens": sum(each.usage.total_tokens for each in record.messages.values() if each.usage),
@@ -170,6 +187,10 @@ class MemoryConversationStore:
         self._changes += 1
         record.changes = self._changes
         return record.conversation
+
+
+def _writing(record: _Record) -> list[str]:
+    return [each.run_id for each in record.messages.values() if each.status == "writing" and each.run_id]
 
 
 if TYPE_CHECKING:

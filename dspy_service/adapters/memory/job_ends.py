@@ -43,11 +43,12 @@ class MemoryJobEnds(MemoryPart):
         has_been_up = now - self.started_at >= timedelta(seconds=record.lease_seconds)
         return has_been_up and leased_until is not None and leased_until <= now
 
-    async def reopen(self, job_id: str, *, spec: JobSpec) -> Job:
+    async def reopen(self, job_id: str, *, spec: JobSpec, max_live_jobs: int = 0) -> Job:
         """Move a failed job back to ``pending``."""
         record = self._record(job_id)
         status = record.job.status
         if status is JobStatus.FAILED and record.is_settled:
+            self._check_quota(record.job.tenant, max_live_jobs)
             record.job = record.job.evolve(
                 fence=record.job.fence + 1,
                 losses=0,
@@ -73,12 +74,20 @@ class MemoryJobEnds(MemoryPart):
         now = self.clock()
         if now - self.started_at < timedelta(seconds=lease_seconds):
             return []
+        self._shorten_leases(now)
         held = [(r.job.leased_until, job_id) for job_id, r in self._records.items()]
         leases = [(leased_until, job_id) for leased_until, job_id in held if leased_until is not None]
         expired = [self._records[job_id] for leased_until, job_id in sorted(leases) if leased_until <= now][:limit]
         for record in expired:
             self._lose(record, "fell silent", max_losses)
         return [record.job for record in expired]
+
+    def _shorten_leases(self, now: datetime) -> None:
+        """Let no lease end later than one that begins now: it is from before the clock was set back."""
+        for record in self._records.values():
+            latest = now + timedelta(seconds=record.lease_seconds)
+            if record.job.leased_until is not None and record.job.leased_until > latest:
+                record.job = record.job.evolve(leased_until=latest)
 
     async def lose(self, owners: Sequence[str], *, max_losses: int) -> list[Job]:
         """End the leases of owners that have died."""
@@ -107,11 +116,11 @@ class MemoryJobEnds(MemoryPart):
         """Return ended jobs that wait to be settled, oldest end first."""
         latest = self.clock() - timedelta(seconds=older_than_seconds)
         ends = [
-            (record.job.completed_at, job_id)
+            (record.ended_at, job_id)
             for job_id, record in self._records.items()
-            if record.job.completed_at is not None and not record.is_settled and record.job.completed_at <= latest
+            if record.job.completed_at is not None and record.ended_at is not None and not record.is_settled
         ]
-        return [job_id for _, job_id in sorted(ends)[:limit]]
+        return [job_id for ended_at, job_id in sorted(ends) if ended_at <= latest][:limit]
 
     async def settle(self, job_id: str, *, fence: int, archived_seq: int) -> None:
         """Note that an ended job stands in the artifact store."""

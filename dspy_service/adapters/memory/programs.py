@@ -1,15 +1,20 @@
 """The served programs in memory."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dspy_service.domain.errors import IdempotencyKeyReusedError
+from dspy_service.adapters.version_record import DELETE_SECONDS, FILES_LEAVE
+from dspy_service.domain.errors import IdempotencyKeyReusedError, StoreUnavailableError
 from dspy_service.domain.serving.errors import (
     AliasMovedError,
+    LimitReachedError,
     NothingToRollBackError,
+    ProgramInUseError,
     ProgramNotFoundError,
+    ProgramVersionActiveError,
     ProgramVersionInUseError,
     ProgramVersionRetiredError,
 )
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
     from dspy_service.ports.serving.programs import ProgramStore
 
 
+_Files = tuple[str, str, str]
+"""Tenant, program and digest."""
+
+
 @dataclass
 class _Record:
     """One program with everything under it."""
@@ -26,9 +35,16 @@ class _Record:
     created_at: datetime
     versions: dict[int, ProgramVersion] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
+    made: int = 0
+    """Number of the last version that was added."""
     moves: int = 0
     deploys: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Idempotency key to the version and digest that it stands for."""
+
+    @property
+    def latest(self) -> int:
+        """Number of the newest version that was not deleted."""
+        return max(self.versions, default=0)
 
 
 class MemoryProgramStore:
@@ -37,29 +53,48 @@ class MemoryProgramStore:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._records: dict[tuple[str, str], _Record] = {}
+        self._gone: dict[tuple[str, str], _Record] = {}
+        """Deleted programs, for their numbers."""
+        self._left: dict[_Files, datetime] = {}
+        """Since when no version names these files."""
+        self._leaving: dict[_Files, tuple[str, datetime]] = {}
+        """Who was told to delete them, and until when he may."""
 
-    async def add_version(self, new: NewVersion, *, idempotency_key: str | None = None) -> tuple[ProgramVersion, bool]:
+    async def add_version(
+        self, new: NewVersion, *, idempotency_key: str | None = None, max_programs: int = 0, max_versions: int = 0
+    ) -> tuple[ProgramVersion, bool]:
         """Record a version under the next number, and the program when it is the first."""
         now = self._clock()
-        record = self._records.get((new.tenant, new.program)) or _Record(created_at=now)
-        earlier = record.deploys.get(idempotency_key or "")
-        if earlier is not None:
-            number, digest = earlier
-            if digest != new.digest:
-                raise IdempotencyKeyReusedError(idempotency_key or "")
-            return record.versions[number], False
-        newest = record.versions.get(len(record.versions))
-        if newest is not None and newest.digest == new.digest and newest.status == "active":
-            return newest, False
-        number = len(record.versions) + 1
-        version = ProgramVersion.model_validate({**dict(new), "version": number, "created_at": now})
-        record.versions[number] = version
-        self._records[new.tenant, new.program] = record
+        place = (new.tenant, new.program)
+        record = self._records.get(place) or self._begun(place, now)
+        if earlier := _earlier(record, new, idempotency_key):
+            return earlier, False
+        self._require_room(place, max_programs, max_versions)
+        files = (*place, new.digest)
+        if self._is_leaving(files):
+            raise StoreUnavailableError("folder of the version", reason=FILES_LEAVE)
+        self._left.pop(files, None)
+        record.made += 1
+        version = ProgramVersion.model_validate({**dict(new), "version": record.made, "created_at": now})
+        record.versions[record.made] = version
+        self._records[place] = record
         if idempotency_key is not None:
-            record.deploys[idempotency_key] = (number, new.digest)
-        if number == 1:
-            self._put(record, PRODUCTION, 1, previous=None)
+            record.deploys[idempotency_key] = (record.made, new.digest)
+        if PRODUCTION not in record.aliases:
+            self._put(record, PRODUCTION, record.made, previous=None)
         return version, True
+
+    def _begun(self, place: tuple[str, str], now: datetime) -> _Record:
+        gone = self._gone.get(place)
+        return _Record(now) if gone is None else _Record(now, made=gone.made, moves=gone.moves)
+
+    def _require_room(self, place: tuple[str, str], max_programs: int, max_versions: int) -> None:
+        record = self._records.get(place)
+        programs = sum(tenant == place[0] for tenant, _ in self._records)
+        if record is None and 0 < max_programs <= programs:
+            raise LimitReachedError("programs", max_programs)
+        if record is not None and 0 < max_versions <= len(record.versions):
+            raise LimitReachedError("versions", max_versions)
 
     async def program(self, tenant: str, name: str) -> Program:
         """Return a program, or raise ProgramNotFoundError."""
@@ -116,11 +151,49 @@ class MemoryProgramStore:
         """Let no new run use a version."""
         record = self._record(tenant, name)
         found = self._version(name, record, version)
-        for alias in sorted(record.aliases):
-            if record.aliases[alias].version == version:
-                raise ProgramVersionInUseError(name, version, alias)
+        self._require_unnamed(name, record, version)
         record.versions[version] = found.model_copy(update={"status": "retired"})
         return record.versions[version]
+
+    async def delete_version(self, tenant: str, name: str, version: int) -> None:
+        """Forget a retired version."""
+        record = self._record(tenant, name)
+        found = self._version(name, record, version)
+        self._require_unnamed(name, record, version)
+        if found.status != "retired":
+            raise ProgramVersionActiveError(name, version)
+        del record.versions[version]
+
+    async def delete(self, tenant: str, name: str) -> None:
+        """Forget a program with its versions."""
+        record = self._record(tenant, name)
+        for alias in sorted(record.aliases):
+            if alias != PRODUCTION:
+                raise ProgramInUseError(name, alias)
+        self._gone[tenant, name] = self._records.pop((tenant, name))
+
+    async def leave(self, tenant: str, name: str, digest: str, *, unnamed_seconds: float) -> str | None:
+        """Say whether files with this digest may be deleted now."""
+        files, now = (tenant, name, digest), self._clock()
+        record = self._records.get((tenant, name))
+        if record is not None and any(each.digest == digest for each in record.versions.values()):
+            self._left.pop(files, None)
+            return None
+        since = self._left.setdefault(files, now)
+        if not self._is_leaving(files) and now - since < timedelta(seconds=unnamed_seconds):
+            return None
+        self._leaving[files] = (secrets.token_hex(8), now + timedelta(seconds=DELETE_SECONDS))
+        return self._leaving[files][0]
+
+    async def forget_left(self, tenant: str, name: str, digest: str, *, told: str) -> None:
+        """Say that they are gone."""
+        files = (tenant, name, digest)
+        if self._is_leaving(files) and self._leaving[files][0] == told:
+            del self._leaving[files]
+            self._left.pop(files, None)
+
+    def _is_leaving(self, files: _Files) -> bool:
+        return files in self._leaving and self._leaving[files][1] > self._clock()
 
     async def aclose(self) -> None:
         """Nothing to release."""
@@ -139,6 +212,11 @@ class MemoryProgramStore:
         if self._version(name, record, version).status == "retired":
             raise ProgramVersionRetiredError(name, version)
 
+    def _require_unnamed(self, name: str, record: _Record, version: int) -> None:
+        for alias in sorted(record.aliases):
+            if record.aliases[alias].version == version:
+                raise ProgramVersionInUseError(name, version, alias)
+
     def _put(self, record: _Record, alias: str, version: int, *, previous: int | None) -> Alias:
         record.moves += 1
         record.aliases[alias] = Alias(
@@ -152,9 +230,20 @@ class MemoryProgramStore:
             name=name,
             tenant=tenant,
             created_at=record.created_at,
-            latest_version=len(record.versions),
+            latest_version=record.latest,
             aliases=aliases,
         )
+
+
+def _earlier(record: _Record, new: NewVersion, idempotency_key: str | None) -> ProgramVersion | None:
+    """Return the version that an idempotency key stands for, or the newest one if it is just this one."""
+    number, digest = record.deploys.get(idempotency_key or "", (0, ""))
+    if number in record.versions:
+        if digest != new.digest:
+            raise IdempotencyKeyReusedError(idempotency_key or "")
+        return record.versions[number]
+    newest = record.versions.get(record.latest)
+    return newest if newest is not None and newest.digest == new.digest and newest.status == "active" else None
 
 
 def _at(record: _Record, alias: str, if_revision: int | None) -> Alias | None:

@@ -50,7 +50,8 @@ class MemoryJobQueue(MemoryPart):
         """Return the ids to ring now, longest due first, and put each one's next ring off."""
         now = self.clock()
         waiting = [(r.next_ring_at, job_id) for job_id, r in self._records.items() if r.next_ring_at is not None]
-        ids = [job_id for at, job_id in sorted(waiting) if at <= now][:limit]
+        latest = now + timedelta(seconds=LONGEST_RING_SECONDS)  # those beyond are from before the clock was set back
+        ids = [job_id for at, job_id in sorted(waiting) if at <= now or at > latest][:limit]
         for job_id in ids:
             record = self._records[job_id]
             pause_seconds = min(FIRST_RING_SECONDS * 2**record.rings, LONGEST_RING_SECONDS)

@@ -23,7 +23,7 @@ class MemoryJobRecords(MemoryPart):
                 return earlier, False
             if new.job_id not in self._records:
                 self._check_dataset(new, now)
-                self._check_quota(new)
+                self._check_quota(new.tenant, new.max_live_jobs)
         except (IdempotencyKeyReusedError, QuotaExceededError, StoreUnavailableError):
             self._leave_orphan(new.dataset_path)
             raise
@@ -37,11 +37,6 @@ class MemoryJobRecords(MemoryPart):
             submit = IdempotentSubmit(new.job_id, new.body_sha256, expires_at)
             self._submits[new.tenant, new.idempotency_key] = submit
         return self._records[new.job_id].job, True
-
-    def _check_quota(self, new: NewJob) -> None:
-        live = sum(r.job.tenant == new.tenant and not r.job.status.is_terminal for r in self._records.values())
-        if 0 < new.max_live_jobs <= live:
-            raise QuotaExceededError(new.max_live_jobs)
 
     def _check_dataset(self, new: NewJob, now: datetime) -> None:
         if self._leaving.get(new.dataset_path, now) > now:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from dspy_service.adapters.memory.run_state import MemoryRunPart, RunRecord
-from dspy_service.adapters.run_record import IDEMPOTENCY_SECONDS, require_end, require_writable
+from dspy_service.adapters.run_record import IDEMPOTENCY_SECONDS, require_end, require_writable, usage_told
 from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import IdempotencyKeyReusedError, LeaseLostError
-from dspy_service.domain.serving.errors import ConversationBusyError
+from dspy_service.domain.serving.errors import ConversationBusyError, TurnOvertakenError
 from dspy_service.domain.serving.run import CancelReason, MultitaskStrategy, NewRun, Run, RunOutcome, RunStatus
 from dspy_service.domain.serving.run_events import RunFact
 
@@ -19,7 +19,13 @@ class MemoryRunRecords(MemoryRunPart):
     """See the port ``RunRecords``."""
 
     async def create(
-        self, new: NewRun, *, start: RunFact, multitask: MultitaskStrategy = "enqueue", max_live_runs: int = 0
+        self,
+        new: NewRun,
+        *,
+        start: RunFact,
+        multitask: MultitaskStrategy = "enqueue",
+        max_live_runs: int = 0,
+        place: int = 0,
     ) -> tuple[Run, bool]:
         """Record a run with its first event, and queue it."""
         now = self.clock()
@@ -29,6 +35,7 @@ class MemoryRunRecords(MemoryRunPart):
         ahead = self._ahead(new, multitask)
         if 0 < max_live_runs <= len(self._live(new.tenant)):
             raise QuotaExceededError(max_live_runs, what="runs")
+        self._take_place(new, place)
         record = self._add(new, now)
         self._write(record, [start])
         if multitask in _REASONS:
@@ -37,6 +44,15 @@ class MemoryRunRecords(MemoryRunPart):
         if record.talk is None or self._talks[record.talk][0] == new.run_id:
             self._begin_to_wait(record)
         return record.run, True
+
+    def _take_place(self, new: NewRun, place: int) -> None:
+        """Refuse a run whose message stands before that of another."""
+        if new.conversation_id is None or place == 0:
+            return
+        talk = (new.tenant, new.conversation_id)
+        if place <= self._places.get(talk, 0):
+            raise TurnOvertakenError(new.conversation_id)
+        self._places[talk] = place
 
     def _add(self, new: NewRun, now: datetime) -> RunRecord:
         record = self._runs[new.run_id] = RunRecord(run=Run(**dict(new), created_at=now), stamped_at=now)
@@ -69,7 +85,7 @@ class MemoryRunRecords(MemoryRunPart):
         """Return the record, or raise RunNotFoundError."""
         return self._record(run_id).run
 
-    async def claim(self, run_id: str, *, owner: str, lease_seconds: float) -> Run | None:  # noqa: ARG002  # for people who look into Redis
+    async def claim(self, run_id: str, *, owner: str, lease_seconds: float) -> Run | None:
         """Take a queued run, or return None."""
         record = self._runs.get(run_id)
         if record is None or not record.is_waiting:
@@ -77,7 +93,7 @@ class MemoryRunRecords(MemoryRunPart):
         now = record.stamped_at = max(record.stamped_at, self.clock())
         changes = {"status": RunStatus.IN_PROGRESS, "fence": record.run.fence + 1}
         record.run = record.run.model_copy(update={**changes, "started_at": record.run.started_at or now})
-        record.is_waiting, record.batch = False, 0
+        record.owner, record.is_waiting, record.batch = owner, False, 0
         record.leased_until = self.clock() + timedelta(seconds=lease_seconds)
         self._served[record.run.tenant] = now
         return record.run
@@ -94,6 +110,7 @@ class MemoryRunRecords(MemoryRunPart):
         record = self._held(run_id, fence)
         if batch > record.batch:
             record.batch = batch
+            record.run = record.run.model_copy(update={"usage": usage_told(facts) or record.run.usage})
             self._write(record, facts)
         return record.run.last_seq
 
@@ -116,6 +133,8 @@ class MemoryRunRecords(MemoryRunPart):
             return record.run
         record = self._held(run_id, fence)
         if record.run.cancel_wished or record.run.first_token_at is not None:
+            if record.run.cancel_wished:
+                self._untold.append(run_id)  # its worker knows of no end
             self._end_as_asked_or_lost(record)
         else:
             record.run = record.run.model_copy(update={"status": RunStatus.QUEUED})
@@ -130,6 +149,15 @@ class MemoryRunRecords(MemoryRunPart):
             self._ask_to_end(record, reason)
         return record.run
 
+    async def delete(self, run_id: str) -> bool:
+        """Forget a run that has ended."""
+        record = self._runs.get(run_id)
+        if record is not None and not record.run.status.is_terminal:
+            return False
+        self._runs.pop(run_id, None)
+        self._untold = [each for each in self._untold if each != run_id]
+        return True
+
     async def reap(self, *, lease_seconds: float, limit: int = 100) -> list[Run]:
         """End runs whose lease is over, or whose readers have gone."""
         now = self.clock()
@@ -142,6 +170,12 @@ class MemoryRunRecords(MemoryRunPart):
             self._ask_to_end(record, "disconnected")
         told, self._untold = self._untold[:limit], self._untold[limit:]
         return [self._runs[run_id].run for run_id in told]
+
+    async def lose(self, owners: Sequence[str]) -> None:
+        """End the runs of owners that are known to be dead."""
+        for record in list(self._runs.values()):
+            if record.leased_until is not None and record.owner in owners:
+                self._end_without_worker(record)
 
     async def attend(self, run_id: str) -> float:
         """Say that somebody reads it now, and return after how many seconds to say so again."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from dspy_service.adapters.memory.usage_book import UsageBook
 from dspy_service.adapters.run_record import (
     KEPT_EVENTS,
     KEPT_WHEN_TRIMMED,
@@ -32,6 +33,8 @@ class RunRecord:
     unread_until: datetime | None = None
     """When it is asked to end, unless somebody reads it."""
     leased_until: datetime | None = None
+    owner: str | None = None
+    """Who has claimed it last."""
     is_waiting: bool = False
     batch: int = 0
     events: list[RunEvent] = field(default_factory=list)
@@ -60,10 +63,13 @@ class MemoryRunPart:
         self._runs: dict[str, RunRecord] = {}
         self._talks: dict[Talk, list[str]] = {}
         """The live runs of each conversation, oldest first."""
+        self._places: dict[Talk, int] = {}
+        """Of the messages of each conversation's newest run."""
         self._served: dict[str, datetime] = {}
         self._submits: dict[tuple[str, str], tuple[str, str, datetime]] = {}
         self._untold: list[str] = []
         """Runs that ended without a worker, for whoever reaps next."""
+        self._book = UsageBook(self._times.usage_seconds)
         self._submitted = asyncio.Event()
         self._is_closed = False
 
@@ -118,7 +124,9 @@ class MemoryRunPart:
     def _end(self, record: RunRecord, outcome: RunOutcome, facts: Sequence[RunFact]) -> None:
         """End a run: these facts, then ``end``; its conversation's next run begins to wait."""
         now = self._write(record, [*facts, Ended(status=outcome.status)])
-        record.run = record.run.model_copy(update={**dict(outcome), "completed_at": now})
+        told = {name: value for name, value in outcome if value is not None}
+        record.run = record.run.model_copy(update={**told, "completed_at": now})
+        self._book.count(record.run, now)
         record.leased_until, record.is_waiting, record.unread_until = None, False, None
         if record.talk is not None:
             self._pass_on(record.talk, record.run.run_id)

@@ -1,15 +1,18 @@
 """The run store in memory: the same states, fences, numbering and order as on Redis."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from dspy_service.adapters.memory.run_records import MemoryRunRecords
 from dspy_service.adapters.memory.run_state import RunRecord
+from dspy_service.adapters.run_record import ENDINGS, KEPT_WHEN_TRIMMED, is_retold, retold
+from dspy_service.domain.serving.field_texts import FieldTexts
 from dspy_service.domain.serving.run import RunStatus
-from dspy_service.domain.serving.run_events import Ended, RunEvent
+from dspy_service.domain.serving.run_events import Ended, RunEvent, Snapshot
+from dspy_service.domain.serving.usage import UsageEntry, UsageFigures
 
 if TYPE_CHECKING:
     from dspy_service.ports.serving.runs import RunStore
@@ -22,9 +25,9 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class MemoryRunStore(MemoryRunRecords):
     """Runs of one process; no reader is ever too slow for it."""
 
-    async def next_run(self) -> str | None:
+    async def next_run(self, *, without: Collection[str] = ()) -> str | None:
         """Return the run that should start next, or None."""
-        waiting = [each for each in self._runs.values() if each.is_waiting]
+        waiting = [each for each in self._runs.values() if each.is_waiting and each.run.tenant not in without]
         return min(waiting, key=self._order).run.run_id if waiting else None
 
     def _order(self, record: RunRecord) -> tuple[int, datetime, datetime, str]:
@@ -59,6 +62,17 @@ class MemoryRunStore(MemoryRunRecords):
         record = self._readable(run_id)
         return [] if record is None else self._stand_in(record)
 
+    async def retold(self, run_id: str) -> list[RunEvent]:
+        """Return a whole run in few events, after its end."""
+        record = self._runs.get(run_id)
+        if record is None or not is_retold(record.run) or not record.run.status.is_terminal:
+            return []
+        if self._is_past(record, self._times.record_seconds):
+            return []
+        kept = [*record.kept, *(each for each in record.events if isinstance(each.fact, KEPT_WHEN_TRIMMED + ENDINGS))]
+        trimmed = Snapshot(fields=record.texts.all())
+        return retold(kept, FieldTexts.of([trimmed, *(each.fact for each in record.events)]).all())
+
     def _readable(self, run_id: str) -> RunRecord | None:
         record = self._runs.get(run_id)
         return None if record is None or self._is_past(record, self._times.log_seconds) else record
@@ -78,6 +92,14 @@ class MemoryRunStore(MemoryRunRecords):
                 quiet_until = clock() + quiet_seconds
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
+
+    async def usage(self, tenant: str, *, first: date, last: date) -> list[UsageEntry]:
+        """Return what was counted from the first day to the last one, both included."""
+        return self._book.entries(tenant, first, last, self.clock())
+
+    async def usage_totals(self) -> UsageFigures:
+        """Return the counters of all tenants since the store began."""
+        return dict(self._book.totals)
 
     async def aclose(self) -> None:
         """End every watch."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dspy_service.adapters.job_record import state_event, to_plain
+from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import JobNotFoundError, LeaseLostError
 from dspy_service.domain.events import Event, NewEvent
 from dspy_service.domain.job import Job, JobStatus, TerminationReason, Wish
@@ -50,6 +51,8 @@ class Record:
     """The journal's tail; ``first_answer`` is the number of its first entry."""
     first_answer: int = 0
     telling: Telling | None = None
+    ended_at: datetime | None = None
+    """By the clock of that moment; what the job tells is never earlier than its events."""
 
     @property
     def is_held(self) -> bool:
@@ -90,6 +93,11 @@ class MemoryPart:
         if job_id not in self._records:
             raise JobNotFoundError(job_id)
         return self._records[job_id]
+
+    def _check_quota(self, tenant: str, max_live_jobs: int) -> None:
+        live = sum(r.job.tenant == tenant and not r.job.status.is_terminal for r in self._records.values())
+        if 0 < max_live_jobs <= live:
+            raise QuotaExceededError(max_live_jobs)
 
     def _held(self, job_id: str, fence: int) -> Record:
         record = self._records.get(job_id)
@@ -143,6 +151,7 @@ class MemoryPart:
                 record.place_at = now
         if status.is_terminal:
             changes |= {"termination_reason": reason, "completed_at": now}
+            record.ended_at = self.clock()
         record.job = record.job.evolve(**changes)
         record.next_ring_at, record.rings = (now, 0) if status is JobStatus.PENDING else (None, 0)
         if was_held and status not in HELD:

@@ -23,11 +23,11 @@ class MemoryWebhookQueue(MemoryPart):
         """Yield the ends that are still to be told, with the time of the next try."""
         for record in self._records.values():
             job = record.job
-            if job.webhook is None or job.completed_at is None:
+            if job.webhook is None or job.completed_at is None or record.ended_at is None:
                 continue
             telling = record.telling
             if telling is None or telling.seq != job.last_seq:
-                yield job.completed_at, record
+                yield record.ended_at, record
             elif telling.next_try_at is not None:
                 yield telling.next_try_at, record
 

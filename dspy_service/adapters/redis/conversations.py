@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pydantic_core
 
 from dspy_service.adapters.redis.client import RedisClient
-from dspy_service.adapters.redis.key_names import conversation_key, conversations_key
-from dspy_service.adapters.redis.records import from_micros
+from dspy_service.adapters.redis.key_names import CONVERSATIONS, conversation_key, conversations_key
+from dspy_service.adapters.redis.records import from_micros, to_micros
 from dspy_service.domain.serving.conversation import Answer, Conversation, Feedback, Message, NewConversation
-from dspy_service.domain.serving.errors import ConversationNotFoundError
+from dspy_service.domain.serving.errors import ConversationNotFoundError, LimitReachedError
 
 if TYPE_CHECKING:
     from dspy_service.ports.serving.conversations import ConversationStore
@@ -26,11 +26,14 @@ class RedisConversationStore:
     def __init__(self, url: str) -> None:
         self._client = RedisClient(url)
 
-    async def create(self, new: NewConversation) -> Conversation:
+    async def create(self, new: NewConversation, *, max_conversations: int = 0) -> Conversation:
         """Record an empty conversation."""
         metadata = pydantic_core.to_json(new.metadata).decode()
-        args = (new.tenant, new.owner, new.program, new.title or "", metadata)
-        return _conversation(await self._run("create", new.conversation_id, *args))
+        args = (new.tenant, new.owner, new.program, new.title or "", metadata, max_conversations)
+        found = await self._run("create", new.conversation_id, *args)
+        if found == "full":
+            raise LimitReachedError("conversations", max_conversations)
+        return _conversation(found)
 
     async def get(self, tenant: str, conversation_id: str) -> Conversation:
         """Return a conversation."""
@@ -57,20 +60,29 @@ class RedisConversationStore:
             args += ["metadata", pydantic_core.to_json(dict(metadata)).decode()]
         return _conversation(await self._run("change", conversation_id, *args))
 
-    async def delete(self, tenant: str, conversation_id: str) -> None:
-        """Forget it with its messages."""
-        await self._run("delete", conversation_id, tenant, secrets.token_hex(8))
+    async def delete(self, tenant: str, conversation_id: str) -> list[str]:
+        """Forget it with its messages, and return the runs that still write in it."""
+        runs: str = await self._run("delete", conversation_id, tenant, secrets.token_hex(8))
+        return runs.split()
 
-    async def add(self, tenant: str, messages: Sequence[Message]) -> Conversation:
+    async def unchanged(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
+        """Return tenant and id of conversations in which nothing has changed for so long."""
+        args = (to_micros(seconds), limit)
+        found = await self._client.run("conversations/unchanged", keys=[CONVERSATIONS], args=args)
+        return [(tenant, conversation_id) for tenant, conversation_id in found]
+
+    async def add(self, tenant: str, messages: Sequence[Message], *, max_messages: int = 0) -> int:
         """Append messages of one conversation, each behind the one before, and show their branch."""
         parent = messages[0].parent_id or ""
-        args = [tenant, parent]
+        args: list[str | int] = [tenant, parent, max_messages]
         for each in messages:
             fixed = each.model_dump_json(exclude=set(_APART))
             said = each.model_dump_json(include=set(_SAID))
             args += [each.message_id, each.run_id or "", each.status, fixed, said]
         found = await self._run("add", messages[0].conversation_id, *args, message_id=parent)
-        return _conversation(found)
+        if found == "full":
+            raise LimitReachedError("messages", max_messages)
+        return int(found)
 
     async def answer(self, tenant: str, conversation_id: str, message_id: str, answer: Answer) -> Message:
         """Write what an assistant's message has come to; its place stays."""

@@ -1,8 +1,10 @@
 """The newest events of one log, kept once for all of its readers."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 
 from dspy_service.domain.errors import SlowReaderError
@@ -40,7 +42,9 @@ class EventFeed(Generic[E]):
         self.first_missing = 0
         """The number before the first event of the window; whoever has seen it can go on from here."""
         self._events: deque[E] = deque(maxlen=window)
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._patient_until = math.inf
+        self._shared: tuple[int, list[E]] | None = None
         self._error: BaseException | None = None
 
     def begin(self, last: int) -> None:
@@ -55,6 +59,7 @@ class EventFeed(Generic[E]):
                 self.first_missing = self._events[0].seq
             self._events.append(event)
             self.last = event.seq
+        self._shared = None
         self.wake()
 
     def close(self) -> None:
@@ -72,29 +77,40 @@ class EventFeed(Generic[E]):
         return self.last is not None and position >= self.first_missing
 
     def since(self, position: int) -> list[E]:
-        """Return the events with ``seq > position``, oldest first.
+        """Return the events with ``seq > position``, oldest first; readers in one place get one list, to read only.
 
         Raises:
             SlowReaderError: some of them have left the window.
         """
         if self._error is not None:
             raise self._error.with_traceback(None)  # every reader raises the same one
+        if position == self.last:
+            return []
         if not self.reaches_back_to(position):
             raise SlowReaderError(
                 f"More than {self._events.maxlen} events came since number {position}; read on from there."
             )
-        news: list[E] = []
-        for event in reversed(self._events):
-            if event.seq <= position:
-                break
-            news.append(event)
-        return news[::-1]
+        if self._shared is None or self._shared[0] != position:
+            newest_first = takewhile(lambda event: event.seq > position, reversed(self._events))
+            self._shared = position, list(newest_first)[::-1]
+        return self._shared[1]
 
-    async def change(self) -> None:
-        """Wait until somebody wakes the readers."""
-        await self._changed.wait()
+    def change(self, *, until: float) -> asyncio.Future[None]:
+        """Return what is done once somebody wakes the readers: for news, or some time after ``until``, by the loop."""
+        waiting: asyncio.Future[None] = asyncio.Future()
+        self._waiting.append(waiting)
+        self._patient_until = min(self._patient_until, until)
+        return waiting
 
     def wake(self) -> None:
         """Let every reader look again. One call for all of them costs less than a clock for each."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._patient_until = math.inf
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():  # a reader that has left cancelled its own
+                each.set_result(None)
+
+    def wake_at(self, now: float) -> None:
+        """Let every reader look again if one of them waits no longer than until ``now``."""
+        if now >= self._patient_until:
+            self.wake()

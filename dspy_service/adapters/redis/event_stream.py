@@ -81,16 +81,18 @@ class RedisLogStream(Generic[E]):
                     position = await self._arrive(feed, position)
             clock = asyncio.get_running_loop().time
             quiet_until = 0.0
+            has_caught_up = False
             while not feed.is_closed:
-                news = feed.since(position)
-                if news:
+                if news := feed.since(position):
                     position = news[-1].seq
                     yield news
-                elif clock() >= quiet_until:
+                elif not has_caught_up or clock() >= quiet_until:
+                    has_caught_up = True
                     yield []
-                    quiet_until = clock() + quiet_seconds
                 else:
-                    await feed.change()
+                    await feed.change(until=quiet_until)
+                    continue
+                quiet_until = clock() + quiet_seconds
         finally:
             self._leave(feed)
 
@@ -171,7 +173,7 @@ class RedisLogStream(Generic[E]):
                 if clock() - heard_at > self._patience_seconds:
                     self._send_away(errors.exceptions[0])
                     heard_at = clock()
-                self._wake_all()
+                self._wake_quiet()
                 await asyncio.sleep(_RETRY_SECONDS)
             except* Exception as errors:  # noqa: BLE001  # a task's outermost frame: nobody else tells the readers
                 _log.exception("The events of all jobs could not be read.")
@@ -185,7 +187,7 @@ class RedisLogStream(Generic[E]):
         except TimeoutError:
             self._poll_at = asyncio.get_running_loop().time() + _POLL_SECONDS
             self._marked.update(self._feeds)
-            self._wake_all()
+            self._wake_quiet()
         feeds = [self._feeds[owner_id] for owner_id in self._marked & self._feeds.keys()]
         self._news.clear()
         self._marked.clear()
@@ -223,10 +225,11 @@ class RedisLogStream(Generic[E]):
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
 
-    def _wake_all(self) -> None:
-        """Let readers see how long nothing came."""
+    def _wake_quiet(self) -> None:
+        """Let readers see how long nothing came, where that is long enough for one of them."""
+        now = asyncio.get_running_loop().time()
         for feed in self._feeds.values():
-            feed.wake()
+            feed.wake_at(now)
 
     def _send_away(self, error: BaseException) -> None:
         feeds, self._feeds = self._feeds, {}

@@ -8,6 +8,7 @@ from dspy_service.adapters.job_record import FAILED_JOURNAL_SECONDS, LEAVING_SEC
 from dspy_service.adapters.redis.key_names import LEASES, ORPHANS, UNSETTLED, job_key
 from dspy_service.adapters.redis.part import RedisPart
 from dspy_service.adapters.redis.records import job_from_pairs, to_micros
+from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import JobNotFinishedError, JobNotFoundError
 from dspy_service.domain.job import Job, JobStatus, Wish
 from dspy_service.domain.spec import JobSpec
@@ -27,11 +28,14 @@ class RedisJobEnds(RedisPart):
             raise wish_refused(job_id, rest[0], wish=wish, pending=Wish(rest[1]))
         return job_from_pairs(rest[0])
 
-    async def reopen(self, job_id: str, *, spec: JobSpec) -> Job:
+    async def reopen(self, job_id: str, *, spec: JobSpec, max_live_jobs: int = 0) -> Job:
         """Move a failed job back to ``pending``."""
-        kind, *rest = await self._client.run("reopen", keys=[job_key(job_id)], args=(job_id, spec.model_dump_json()))
+        args = (job_id, spec.model_dump_json(), max_live_jobs)
+        kind, *rest = await self._client.run("reopen", keys=[job_key(job_id)], args=args)
         if kind == "missing":
             raise JobNotFoundError(job_id)
+        if kind == "full":
+            raise QuotaExceededError(max_live_jobs)
         if kind == "forbidden":
             raise retry_refused(job_id, rest[0])
         return job_from_pairs(rest[0])

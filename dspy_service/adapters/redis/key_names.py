@@ -35,7 +35,9 @@ key (one hash tag)                          holds
 ``{dspy}:pin:<name>``                       a value that the first to write it decided
 ``{dspy}:run:<id>``                         hash: the record of a run, see ``redis.run_entries``; for a day from its end
 ``{dspy}:run:<id>:log``                     stream: entry ``<seq>-0`` is event ``seq``; for some minutes likewise
-``{dspy}:run:<id>:fold``                    JSON of what stands for the events that were trimmed from a long log
+``{dspy}:run:<id>:short``                   list of JSON: what stands for 256 events each, of which the texts are one;
+                                            of those that were trimmed from a long log, and of all of a run that may
+                                            be asked for again, then as long as the record
 ``{dspy}:runs:waiting``                     set of tenants that have runs to take
 ``{dspy}:runs:waiting:<tenant>``            zset of runs to take, by ``created_at``
 ``{dspy}:runs:working:<tenant>``            set of runs that workers hold
@@ -45,17 +47,30 @@ key (one hash tag)                          holds
 ``{dspy}:runs:unread``                      zset: runs that end without a reader, by the time when they do
 ``{dspy}:runs:untold``                      list of runs that ended without a worker, for whoever reaps next
 ``{dspy}:runs:talk:<tenant>:<id>``          list of the live runs of a conversation, oldest first
+``{dspy}:runs:talk:<tenant>:<id>:place``    place of the messages of the conversation's newest run, for a day
 ``{dspy}:runs:idem:<tenant>:<key>``         ``<run id> <body hash>``, for a day
+``{dspy}:runs:usage:<tenant>:<day>``        hash: ``<program>:<version>:<key id>:<figure>`` to a whole number, of the
+                                            runs that ended on the UTC day of this number since 1970
+``{dspy}:runs:totals``                      hash: ``<figure>`` to a whole number, of all runs that ever ended
 ``{dspy}:runs:submitted``                   counter of runs that can be taken or are asked to end, and the channel
                                             that tells it
 ``{dspy}:run_events``                       channel: id of a run that has new events
 ``{dspy}:programs:<tenant>``                zset of the names of served programs, all of score 0
-``{dspy}:program:<tenant>:<name>``          hash: ``created``, ``latest`` (version), ``moves`` (of its aliases), each
-                                            ``alias:<name>`` as ``<version> <previous or 0> <revision> <micros> <call>``
-                                            and, of a deleted one, ``gone:<name>`` with the call that deleted it
+``{dspy}:program:<tenant>:<name>``          hash: ``created``, ``latest`` (its newest version), ``made`` (number of the
+                                            last that was added), ``moves`` (of its aliases), each ``alias:<name>`` as
+                                            ``<version> <previous or 0> <revision> <micros> <call>``
 ``{dspy}:program:<tenant>:<name>:v:<n>``    hash: a version's ``fixed`` (JSON, immutable), ``digest``, ``status``,
                                             ``created`` and the ``call`` that added it
+``{dspy}:program:<tenant>:<name>:numbers``  zset of the numbers of its versions, by themselves
+``{dspy}:program:<tenant>:<name>:v:<n>:gone``
+                                            random text of the call that deleted a version, for a minute
+``{dspy}:program:<tenant>:<name>:alias:<a>:gone``
+                                            likewise of the call that deleted an alias
+``{dspy}:program:<tenant>:<name>:gone``     ``<made> <moves> <call>`` of one that was deleted, for a day
+``{dspy}:program:<tenant>:<name>:left:<d>`` since when no version names files with this digest; ``leaving <call>`` for a
+                                            minute while they are deleted
 ``{dspy}:program:<tenant>:<name>:idem:<k>`` ``<version> <digest>``, for a day
+``{dspy}:conversations``                    set of tenants that have conversations
 ``{dspy}:conversations:<tenant>``           zset of conversations, by the time of their last change
 ``{dspy}:conversations:<tenant>:of:<owner>`` likewise, those of one owner
 ``{dspy}:conversations:<tenant>:rated``     zset of ``<conversation> <message>`` that somebody rated, all of score 0
@@ -65,11 +80,14 @@ key (one hash tag)                          holds
 ``{dspy}:conversation:<id>:writing``        list of the runs that still write in it, oldest first
 ``{dspy}:conversation:<id>:m:<message>``    hash: a message's ``fixed`` (JSON), ``said`` (JSON), ``status``, ``parent``,
                                             ``run``, ``tokens`` and ``feedback`` (JSON)
-``{dspy}:conversation:<id>:gone``           random text of the call that deleted it, for a minute
+``{dspy}:conversation:<id>:gone``           random text of the call that deleted it, and the runs that wrote in it, for
+                                            a minute
 ==========================================  ===================================================================
 
 Times are microseconds since 1970. The scripts know the same names, in ``lua/prelude.lua``.
 """
+
+from datetime import date
 
 JOB = "{dspy}:job:"
 OUTBOX = "{dspy}:outbox"
@@ -88,11 +106,15 @@ RUN = "{dspy}:run:"
 RUNS_WAITING = "{dspy}:runs:waiting"
 RUN_LEASES = "{dspy}:runs:leases"
 RUNS_UNREAD = "{dspy}:runs:unread"
+RUN_TOTALS = "{dspy}:runs:totals"
 RUNS_UNTOLD = "{dspy}:runs:untold"
 RUNS_SUBMITTED = "{dspy}:runs:submitted"
 RUN_EVENTS = "{dspy}:run_events"
 PROGRAM = "{dspy}:program:"
 CONVERSATION = "{dspy}:conversation:"
+CONVERSATIONS = "{dspy}:conversations"
+
+_FIRST_DAY = date(1970, 1, 1)
 
 
 def job_key(job_id: str) -> str:
@@ -140,14 +162,19 @@ def run_log_key(run_id: str) -> str:
     return f"{RUN}{run_id}:log"
 
 
-def run_fold_key(run_id: str) -> str:
-    """Return the key of what stands for a run's trimmed events."""
-    return f"{RUN}{run_id}:fold"
+def run_short_key(run_id: str) -> str:
+    """Return the key of what a run's events come to."""
+    return f"{RUN}{run_id}:short"
 
 
 def talk_key(tenant: str, conversation_id: str) -> str:
     """Return the key of the live runs of a conversation."""
     return f"{{dspy}}:runs:talk:{tenant}:{conversation_id}"
+
+
+def usage_key(tenant: str, day: date) -> str:
+    """Return the key of what a tenant's runs of a UTC day cost."""
+    return f"{{dspy}}:runs:usage:{tenant}:{(day - _FIRST_DAY).days}"
 
 
 def run_idempotency_key(tenant: str, key: str) -> str:
@@ -162,4 +189,4 @@ def conversation_key(conversation_id: str) -> str:
 
 def conversations_key(tenant: str, owner: str | None = None) -> str:
     """Return the key of the list of a tenant's conversations, or of those of one owner."""
-    return f"{{dspy}}:conversations:{tenant}" + ("" if owner is None else f":of:{owner}")
+    return f"{CONVERSATIONS}:{tenant}" + ("" if owner is None else f":of:{owner}")

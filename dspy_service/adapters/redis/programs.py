@@ -8,12 +8,22 @@ import pydantic_core
 
 from dspy_service.adapters.redis.client import RedisClient
 from dspy_service.adapters.redis.key_names import PROGRAM, program_key, programs_key
-from dspy_service.adapters.redis.records import from_micros
-from dspy_service.domain.errors import IdempotencyKeyReusedError
+from dspy_service.adapters.redis.records import from_micros, to_micros
+from dspy_service.adapters.version_record import (
+    DELETE_SECONDS,
+    FILES_LEAVE,
+    IDEMPOTENCY_SECONDS,
+    NOTE_SECONDS,
+    NUMBERS_SECONDS,
+)
+from dspy_service.domain.errors import IdempotencyKeyReusedError, StoreUnavailableError
 from dspy_service.domain.serving.errors import (
     AliasMovedError,
+    LimitReachedError,
     NothingToRollBackError,
+    ProgramInUseError,
     ProgramNotFoundError,
+    ProgramVersionActiveError,
     ProgramVersionInUseError,
     ProgramVersionRetiredError,
 )
@@ -22,7 +32,6 @@ from dspy_service.domain.serving.program import Alias, NewVersion, Program, Prog
 if TYPE_CHECKING:
     from dspy_service.ports.serving.programs import ProgramStore
 
-_IDEMPOTENCY_SECONDS = 24 * 3600
 _ALIAS = "alias:"
 
 
@@ -36,16 +45,23 @@ class RedisProgramStore:
     def __init__(self, url: str) -> None:
         self._client = RedisClient(url)
 
-    async def add_version(self, new: NewVersion, *, idempotency_key: str | None = None) -> tuple[ProgramVersion, bool]:
+    async def add_version(
+        self, new: NewVersion, *, idempotency_key: str | None = None, max_programs: int = 0, max_versions: int = 0
+    ) -> tuple[ProgramVersion, bool]:
         """Record a version under the next number, and the program when it is the first."""
         keys = [program_key(new.tenant, new.program), programs_key(new.tenant)]
         if idempotency_key is not None:
             keys.append(f"{keys[0]}:idem:{idempotency_key}")
-        args = (new.program, new.digest, new.model_dump_json(), _call(), _IDEMPOTENCY_SECONDS)
-        found = await self._client.run("programs/add", keys=keys, args=args)
-        if found[0] == "conflict":
+        what = (new.program, new.digest, new.model_dump_json(), _call())
+        args = (*what, IDEMPOTENCY_SECONDS, max_programs, max_versions)
+        kind, *rest = await self._client.run("programs/add", keys=keys, args=args)
+        if kind == "conflict":
             raise IdempotencyKeyReusedError(idempotency_key or "")
-        return _version(found[1], found[2]), found[0] == "created"
+        if kind == "full":
+            raise LimitReachedError(rest[0], max_programs if rest[0] == "programs" else max_versions)
+        if kind == "leaving":
+            raise StoreUnavailableError("folder of the version", reason=FILES_LEAVE)
+        return _version(rest[0], rest[1]), kind == "created"
 
     async def program(self, tenant: str, name: str) -> Program:
         """Return a program, or raise ProgramNotFoundError."""
@@ -94,7 +110,7 @@ class RedisProgramStore:
 
     async def delete_alias(self, tenant: str, name: str, alias: str, *, if_revision: int | None = None) -> None:
         """Forget an alias."""
-        args = (alias, _revision(if_revision), _call())
+        args = (alias, _revision(if_revision), _call(), DELETE_SECONDS)
         kind, *rest = await self._client.run("programs/delete_alias", keys=[program_key(tenant, name)], args=args)
         if kind != "gone":
             _refuse(name, alias, kind, rest)
@@ -107,6 +123,36 @@ class RedisProgramStore:
         if kind == "in use":
             raise ProgramVersionInUseError(name, version, rest[0])
         return _version(version, rest[0])
+
+    async def delete_version(self, tenant: str, name: str, version: int) -> None:
+        """Forget a retired version."""
+        args = (version, _call(), DELETE_SECONDS)
+        kind, *rest = await self._client.run("programs/delete_version", keys=[program_key(tenant, name)], args=args)
+        if kind == "absent":
+            raise ProgramNotFoundError(f"{name}@v{version}")
+        if kind == "in use":
+            raise ProgramVersionInUseError(name, version, rest[0])
+        if kind == "active":
+            raise ProgramVersionActiveError(name, version)
+
+    async def delete(self, tenant: str, name: str) -> None:
+        """Forget a program with its versions."""
+        keys = [program_key(tenant, name), programs_key(tenant)]
+        kind, *rest = await self._client.run("programs/delete", keys=keys, args=(name, _call(), NUMBERS_SECONDS))
+        if kind == "absent":
+            raise ProgramNotFoundError(name)
+        if kind == "in use":
+            raise ProgramInUseError(name, rest[0])
+
+    async def leave(self, tenant: str, name: str, digest: str, *, unnamed_seconds: float) -> str | None:
+        """Say whether files with this digest may be deleted now."""
+        call = _call()
+        args = (digest, to_micros(unnamed_seconds), call, DELETE_SECONDS, NOTE_SECONDS)
+        return call if await self._client.run("programs/leave", keys=[program_key(tenant, name)], args=args) else None
+
+    async def forget_left(self, tenant: str, name: str, digest: str, *, told: str) -> None:
+        """Say that they are gone."""
+        await self._client.run("programs/forget_left", keys=[program_key(tenant, name)], args=(digest, told))
 
     async def aclose(self) -> None:
         """Close every connection."""

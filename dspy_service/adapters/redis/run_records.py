@@ -17,7 +17,9 @@ from dspy_service.adapters.redis.part import RedisPart
 from dspy_service.adapters.redis.records import to_micros
 from dspy_service.adapters.redis.run_entries import (
     SCHEMA_VERSION,
+    account_of,
     fact_json,
+    figures_json,
     fixed_json,
     run_from_hash,
     run_from_pairs,
@@ -26,14 +28,16 @@ from dspy_service.adapters.run_record import (
     IDEMPOTENCY_SECONDS,
     WORKER_LOST,
     RunTimes,
+    is_retold,
     require_end,
     require_writable,
     shows_output,
+    usage_told,
 )
 from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import IdempotencyKeyReusedError, LeaseLostError
 from dspy_service.domain.schema import Schema
-from dspy_service.domain.serving.errors import ConversationBusyError, RunNotFoundError
+from dspy_service.domain.serving.errors import ConversationBusyError, RunNotFoundError, TurnOvertakenError
 from dspy_service.domain.serving.run import CancelReason, MultitaskStrategy, NewRun, Run, RunOutcome
 from dspy_service.domain.serving.run_events import RunFact
 from dspy_service.domain.store_outage import repeat_while_away
@@ -47,7 +51,13 @@ class RedisRunRecords(RedisPart):
         self._times = times
 
     async def create(
-        self, new: NewRun, *, start: RunFact, multitask: MultitaskStrategy = "enqueue", max_live_runs: int = 0
+        self,
+        new: NewRun,
+        *,
+        start: RunFact,
+        multitask: MultitaskStrategy = "enqueue",
+        max_live_runs: int = 0,
+        place: int = 0,
     ) -> tuple[Run, bool]:
         """Record a run with its first event, and queue it."""
         keys = [run_key(new.run_id)]
@@ -58,11 +68,15 @@ class RedisRunRecords(RedisPart):
         bounds = (new.body_sha256, IDEMPOTENCY_SECONDS, max_live_runs)
         kept = (round(self._times.record_seconds), round(self._times.log_seconds))
         unread = to_micros(self._times.grace_seconds) if new.on_disconnect == "cancel" else ""
-        kind, *rest = await self._client.run("runs/create", keys=keys, args=(*what, *bounds, *kept, unread))
+        counted = (round(self._times.usage_seconds), account_of(new), int(is_retold(new)))
+        args = (*what, *bounds, *kept, unread, *counted, place)
+        kind, *rest = await self._client.run("runs/create", keys=keys, args=args)
         if kind == "conflict":
             raise IdempotencyKeyReusedError(new.idempotency_key or "")
         if kind == "busy":
             raise ConversationBusyError(new.conversation_id or "", rest[0])
+        if kind == "overtaken":
+            raise TurnOvertakenError(new.conversation_id or "")
         if kind == "full":
             raise QuotaExceededError(max_live_runs, what="runs")
         if kind == "created":
@@ -102,7 +116,8 @@ class RedisRunRecords(RedisPart):
         """Number and append events."""
         require_writable(facts)
         who: tuple[str | int, ...] = (run_id, self._proof(run_id, fence), batch)
-        args = (*who, int(shows_output(facts)), *map(fact_json, facts))
+        usage = usage_told(facts)
+        args = (*who, int(shows_output(facts)), _json(usage), figures_json(usage), *map(fact_json, facts))
         last_seq = await self._client.run("runs/append", keys=[run_key(run_id)], args=args)
         if last_seq is None:
             raise LeaseLostError(run_id, fence)
@@ -112,8 +127,9 @@ class RedisRunRecords(RedisPart):
         """Append the last events with ``end`` behind them, and end the run."""
         require_end(outcome, facts)
         who: tuple[str | int, ...] = (run_id, self._proof(run_id, fence), outcome.status.value)
-        how = (_json(outcome.usage), outcome.finish_reason or "", _json(outcome.error), int(shows_output(facts)))
-        args = (*who, *how, *map(fact_json, facts))
+        cost = (_json(outcome.usage), figures_json(outcome.usage))
+        how = (outcome.finish_reason or "", _json(outcome.error), int(shows_output(facts)))
+        args = (*who, *cost, *how, *map(fact_json, facts))
         return await self._end("finish", run_id, fence, args)
 
     async def release(self, run_id: str, *, fence: int) -> Run:
@@ -134,6 +150,10 @@ class RedisRunRecords(RedisPart):
             raise RunNotFoundError(run_id)
         return run_from_pairs(pairs)
 
+    async def delete(self, run_id: str) -> bool:
+        """Forget a run that has ended."""
+        return bool(await self._client.run("runs/delete", keys=[run_key(run_id)], args=(run_id,)))
+
     async def reap(self, *, lease_seconds: float, limit: int = 100) -> list[Run]:
         """End runs whose lease is over, or whose readers have gone."""
         seconds, micros = await self._client.command("TIME")
@@ -141,6 +161,10 @@ class RedisRunRecords(RedisPart):
         args = (to_micros(lease_seconds), limit, asked_at, WORKER_LOST.model_dump_json())
         found = await self._client.run("runs/reap", keys=[RUN_LEASES, RUNS_UNREAD, RUNS_UNTOLD], args=args)
         return [run_from_pairs(pairs) for pairs in found]
+
+    async def lose(self, owners: Sequence[str]) -> None:
+        """End the runs of owners that are known to be dead."""
+        await self._client.run("runs/lose", keys=[RUN_LEASES], args=(WORKER_LOST.model_dump_json(), *owners))
 
     async def attend(self, run_id: str) -> float:
         """Say that somebody reads it now, and return after how many seconds to say so again."""

@@ -1,6 +1,6 @@
 """The runs on Redis: their records, the queue that workers take them from, and their logs."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -9,13 +9,14 @@ from dspy_service.adapters.redis.event_stream import LogKind, RedisLogStream
 from dspy_service.adapters.redis.key_names import (
     RUN_EVENTS,
     RUNS_WAITING,
-    run_fold_key,
     run_key,
     run_log_key,
+    run_short_key,
 )
-from dspy_service.adapters.redis.run_entries import events_from_fold, run_event_from_entry
+from dspy_service.adapters.redis.run_entries import retold_from, run_event_from_entry, trimmed_from
 from dspy_service.adapters.redis.run_records import RedisRunRecords
-from dspy_service.adapters.run_record import RunTimes
+from dspy_service.adapters.redis.run_usage import RedisRunUsage
+from dspy_service.adapters.run_record import TRIMMED_AT_ONCE, RunTimes
 from dspy_service.domain.serving.run_events import Ended, RunEvent
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ _PAGE = 1000  # events in one reply: about 0.2 MB
 class RedisRunQueue(RedisRunRecords):
     """See the port ``RunQueue``."""
 
-    async def next_run(self) -> str | None:
+    async def next_run(self, *, without: Collection[str] = ()) -> str | None:
         """Return the run that should start next, or None."""
-        run_id: str | None = await self._client.run("runs/next_run", keys=[RUNS_WAITING])
+        run_id: str | None = await self._client.run("runs/next_run", keys=[RUNS_WAITING], args=tuple(without))
         return run_id
 
     async def wait_for_run(self, timeout_seconds: float) -> bool:
@@ -44,7 +45,7 @@ class RedisRunQueue(RedisRunRecords):
         return found
 
 
-class RedisRunStore(RedisRunQueue):
+class RedisRunStore(RedisRunQueue, RedisRunUsage):
     """Runs in the Redis (or Valkey) at ``url``: ``redis://``, ``rediss://`` or ``unix://``.
 
     Args:
@@ -75,8 +76,15 @@ class RedisRunStore(RedisRunQueue):
 
     async def trimmed(self, run_id: str) -> list[RunEvent]:
         """Return what stands for the events that were trimmed."""
-        fold = await self._client.command("GET", run_fold_key(run_id))
-        return [] if fold is None else events_from_fold(fold)
+        base = int(await self._client.command("HGET", run_key(run_id), "base") or 0)
+        if not base or not await self._client.command("EXISTS", run_log_key(run_id)):
+            return []  # also when it has gone with the rest of the log
+        pieces = await self._client.command("LRANGE", run_short_key(run_id), 0, base // TRIMMED_AT_ONCE - 1)
+        return trimmed_from(pieces)
+
+    async def retold(self, run_id: str) -> list[RunEvent]:
+        """Return a whole run in few events, after its end."""
+        return retold_from(await self._client.command("LRANGE", run_short_key(run_id), 0, -1))
 
     async def watch(self, run_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[RunEvent], None]:
         """Yield what there is, then what comes, until ``end``."""

@@ -29,7 +29,7 @@ _REFUSALS: Mapping[str, str] = {
     "n": "one answer only; ask again for another one",
     "tools": "a program brings its own tools",
     "functions": "a program brings its own tools",
-    "conversation": "is not kept here; send `previous_response_id`, or use /v1/chat",
+    "conversation": "belongs to /v1/responses, or use /v1/chat",
 }
 _NOTHING: tuple[JsonValue, ...] = (None, 0, False, "", [], {})
 _UNNOTICED = frozenset(
@@ -116,12 +116,26 @@ class TextOptions(BaseModel):
     format: dict[str, JsonValue] | None = None
 
 
+class ConversationReference(BaseModel):
+    """A conversation by its id."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: Annotated[str, Field(min_length=1)]
+
+
 class ResponseRequest(_Body):
     """``POST /v1/responses``."""
 
     input: Annotated[str | list[JsonValue], Field(description="A text, or messages; the last one is answered.")]
     instructions: str | None = None
     previous_response_id: str | None = None
+    conversation: Annotated[
+        str | ConversationReference | None, Field(description="Goes on with it: an id of `POST /conversations`.")
+    ] = None
+    user: Annotated[
+        str | None, Field(description="Whose the conversation is, as its `user_id`; another's is not found.")
+    ] = None
     background: bool | None = None
     max_output_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     text: TextOptions | None = None
@@ -135,6 +149,11 @@ class ResponseRequest(_Body):
             cache=self.cache or "use",
             instructions=instructions,
         )
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that it goes on with."""
+        return self.conversation.id if isinstance(self.conversation, ConversationReference) else self.conversation
 
     def items(self) -> list[JsonValue]:
         """Return the input as messages."""

@@ -9,9 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from dspy_service.api.envelope import guarded
-from dspy_service.api.errors import envelope_of, headers_of, status_of
+from dspy_service.api.errors import envelope_of, headers_of, status_of, unexpected
+from dspy_service.api.headers import request_id_of
 from dspy_service.api.problems import friendly
 from dspy_service.domain.errors import InvalidRequestError, ServiceError, SlowReaderError, UnsupportedRequestError
 from dspy_service.domain.redaction import redact
@@ -42,6 +44,10 @@ class OpenAIRoute(APIRoute):
             except RequestValidationError as error:
                 found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # the first part is "query"
                 return _answer(InvalidRequestError(friendly(found)))
+            except HTTPException:
+                raise
+            except Exception as error:  # noqa: BLE001  # outermost frame of a request: its clients read one envelope
+                return _our_fault(request, error)
 
         return handle_or_explain
 
@@ -53,6 +59,10 @@ class OpenAIErrorObject(BaseModel):
     type: Annotated[str, Field(examples=["invalid_request_error"])]
     param: Annotated[str | None, Field(description="The parameter that is meant.")]
     code: Annotated[str | None, Field(description="A stable word to match on.", examples=["model_not_found"])]
+    dspy: Annotated[
+        dict[str, Any] | None,
+        Field(description="Not OpenAI's, of a run that failed: its id, and what is known of why."),
+    ] = None
 
 
 class OpenAIErrorEnvelope(BaseModel):
@@ -76,6 +86,7 @@ def error_object(error: ServiceError) -> dict[str, Any]:
         "type": kind or "server_error",
         "param": "model" if isinstance(error, ProgramNotFoundError) else _param(error),
         "code": "model_not_found" if isinstance(error, ProgramNotFoundError) else code,
+        **({"dspy": _told(error)} if isinstance(error, RunFailedError) else {}),
     }
 
 
@@ -91,12 +102,25 @@ def trouble_object(error: ServiceError, request_id: str) -> dict[str, Any]:
     return {**found, "code": code, "request_id": request_id}
 
 
+def _told(failed: RunFailedError) -> dict[str, Any]:
+    """Return what OpenAI has no place for."""
+    facts = failed.error.model_dump(mode="json", exclude={"code", "message"}, exclude_none=True)
+    return {"run_id": failed.run_id, **facts}
+
+
 def _answer(error: ServiceError) -> Response:
     status = _status(error)
     headers = dict(headers_of(error) or {})
     if isinstance(error, RunFailedError) and not error.error.retryable:
         headers |= _NOT_AGAIN
     return JSONResponse({"error": error_object(error)}, status_code=status, headers=headers)
+
+
+def _our_fault(request: Request, error: Exception) -> Response:
+    code, sentence = unexpected(request, error)
+    told = {"message": sentence, "type": "server_error", "param": None, "code": code}
+    request_id = request_id_of(request.scope)
+    return JSONResponse({"error": {**told, "request_id": request_id}}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _status(error: ServiceError) -> int:

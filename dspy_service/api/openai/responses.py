@@ -15,7 +15,7 @@ from dspy_service.domain.serving.run_events import Predicted
 _RUN, _RESPONSE = "run_", "resp_"
 
 
-def response_id(run_id: str) -> str:
+def response_id_of(run_id: str) -> str:
     """Return the name of a run as a response."""
     return f"{_RESPONSE}{run_id.removeprefix(_RUN)}"
 
@@ -45,11 +45,12 @@ def response_object(
         error: Why it did not.
     """
     return {
-        "id": response_id(run.run_id),
+        "id": response_id_of(run.run_id),
         "object": "response",
         "created_at": int(run.created_at.timestamp()),
         "status": status.value,
         "background": memo.background,
+        "conversation": None if run.conversation_id is None else {"id": run.conversation_id},
         "error": None if error is None else _error(error),
         "incomplete_details": {"reason": "max_output_tokens"} if status is RunStatus.INCOMPLETE else None,
         "instructions": memo.instructions,
@@ -149,4 +150,7 @@ def _told(run: Run, predicted: Predicted | None, error: RunError | None) -> dict
     told: dict[str, Any] = {"run_id": run.run_id, "program": run.program, "version": run.version}
     if predicted is not None:
         told |= {"prediction": predicted.prediction, "cached": predicted.cached}
-    return told if error is None else {**told, "error_code": error.code, "retryable": error.retryable}
+    if error is not None:
+        facts = error.model_dump(mode="json", exclude={"code", "message"}, exclude_none=True)
+        told |= {"error_code": error.code, **facts}
+    return told

@@ -80,6 +80,7 @@ async def retry(caller: JobsWriter, job_id: JobId, services: TheServices, rules:
         jobs=services.jobs,
         artifacts=services.artifacts,
         secret_key=services.secret_key,
+        max_live_jobs=0 if caller.is_open else services.settings.tenant_jobs,
     )
     return await _summary(job, services, rules)
 

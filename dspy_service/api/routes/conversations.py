@@ -99,7 +99,8 @@ async def create(invoking: TheInvoking) -> Response:
             owner=asked.user_id,
             title=asked.title,
             metadata=asked.metadata,
-        )
+        ),
+        max_conversations=invoking.max_conversations,
     )
     answer = json_answer(view_conversation(made), headers={"location": f"/v1/conversations/{made.conversation_id}"})
     answer.status_code = 201

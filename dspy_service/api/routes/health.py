@@ -85,6 +85,7 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.head("", include_in_schema=False)
 @router.get(
     "",
     summary="State of the service",
@@ -104,6 +105,7 @@ async def health(caller: KnownCaller, request: Request, services: TheServices, r
     return JSONResponse({**body, **reason}, status_code=503)
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
     summary="The same, for load balancers",
@@ -116,6 +118,7 @@ async def ready(caller: KnownCaller, request: Request, services: TheServices, ru
     return await health(caller, request, services, rules)
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live", summary="Whether this process answers")
 async def live() -> dict[str, str]:
     """Answer 200 as long as the process runs, whatever it stands on."""

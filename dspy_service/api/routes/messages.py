@@ -55,7 +55,10 @@ async def rate(invoking: TheInvoking, conversation: TheConversation, message_id:
     services = invoking.services
     raw = await invoking.request.body()
     asked = await parse_body(raw, Feedback, max_depth=services.settings.max_json_depth)
-    return json_answer(await rate_answer(conversation, message_id, asked, conversations=services.conversations))
+    rated = await rate_answer(
+        conversation, message_id, asked, conversations=services.conversations, programs=services.programs
+    )
+    return json_answer(rated)
 
 
 @router.delete(
@@ -67,7 +70,10 @@ async def rate(invoking: TheInvoking, conversation: TheConversation, message_id:
 )
 async def unrate(conversation: TheConversation, services: TheServices, message_id: _MessageId) -> Response:
     """Leave the answer without a rating."""
-    return json_answer(await rate_answer(conversation, message_id, None, conversations=services.conversations))
+    rated = await rate_answer(
+        conversation, message_id, None, conversations=services.conversations, programs=services.programs
+    )
+    return json_answer(rated)
 
 
 async def _options(invoking: Invoking) -> tuple[TurnOptions, bytes]:

@@ -16,6 +16,7 @@ from dspy_service.api.services import TheQueueRules, TheServices
 from dspy_service.domain.call_counts import NANOS_PER_USD, CallCount, CallCounts, CallFigure
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.keys import Scope
+from dspy_service.domain.serving.usage import RUN_FIGURES, UsageFigures, call_counts
 from dspy_service.usecases.check_health import Health, check_health
 
 router = APIRouter(tags=["health"])
@@ -38,9 +39,9 @@ _DIRECTIONS = {CallFigure.INPUT_TOKENS: "input", CallFigure.OUTPUT_TOKENS: "outp
 class _Figures(Collector):
     """What was found out for one answer."""
 
-    def __init__(self, state: Health, calls: CallCounts | None, open_streams: int) -> None:
+    def __init__(self, state: Health, counted: tuple[CallCounts, UsageFigures] | None, open_streams: int) -> None:
         self._state = state
-        self._calls = calls
+        self._counted = counted
         self._open_streams = open_streams
 
     def collect(self) -> Iterable[Metric]:
@@ -49,8 +50,11 @@ class _Figures(Collector):
         yield _gauge("event_streams", "Open event streams of this API process.", self._open_streams)
         if self._state.store_answers:
             yield from self._of_jobs()
-        if self._calls is not None:
-            yield from _of_calls(self._calls)
+        if self._counted is not None:
+            calls, served = self._counted
+            yield from _of_calls({**calls, **call_counts(served)})
+            ends = [((figure.value,), served.get(figure, 0)) for figure in RUN_FIGURES]
+            yield _counter("runs", "Ended runs of served programs by status.", ends, labels=("status",))
 
     def _of_jobs(self) -> Iterator[Metric]:
         state, queue = self._state, self._state.queue
@@ -65,11 +69,15 @@ class _Figures(Collector):
 
 
 def _of_calls(calls: CallCounts) -> Iterator[Metric]:
-    """Yield counters of language model calls. Workers tell them; one that is killed may not have told its last ones."""
+    """Yield counters of language model calls. Workers tell them; one that is killed may not have told its last ones.
+
+    Those of a served program's run count when it ends, under the role ``serving``.
+    """
     yield _counter(
         "lm_calls",
         "Language model calls by role and outcome: answered by a provider and paid; replayed from an earlier attempt; "
-        "repeated within its job; shared by an earlier job; failed; over_budget, so not made. Told every few seconds.",
+        "repeated within its job; shared by an earlier job; failed; over_budget, so not made. Told every few seconds. "
+        "The role `serving`: of served programs, told when a run ends.",
         _by_role(calls, _OUTCOMES),
         labels=("role", "outcome"),
     )
@@ -142,10 +150,10 @@ def _gauge(name: str, meaning: str, value: float) -> Metric:
 async def metrics(request: Request, services: TheServices, rules: TheQueueRules) -> Response:
     """Return the figures of the whole service, all tenants together; none has a label for a job, tenant or model."""
     state = await check_health(jobs=services.jobs, rules=rules)
-    calls: CallCounts | None = None
+    counted: tuple[CallCounts, UsageFigures] | None = None
     if state.store_answers:
         with contextlib.suppress(StoreUnavailableError):  # it went away just now
-            calls = await services.ledger.totals()
+            counted = (await services.ledger.totals(), await services.runs.usage_totals())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(state, calls, request.app.state.open_streams.count))
+    registry.register(_Figures(state, counted, request.app.state.open_streams.count))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -5,34 +5,32 @@ from typing import Annotated, Any
 
 import pydantic_core
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import JsonValue
 
 from dspy_service.api.bodies import json_body, parse_body
 from dspy_service.api.callers import Invoker
 from dspy_service.api.dialects.openai_responses import PER_EVENT, OpenAIResponses
-from dspy_service.api.invoking import Invoking, TheInvoking
+from dspy_service.api.invoking import TheInvoking
 from dspy_service.api.last_event_id import MAX_SEQ
 from dspy_service.api.openai.bodies import ResponseRequest
 from dspy_service.api.openai.errors import OpenAIRoute, explained
-from dspy_service.api.openai.responses import input_items, response_object, run_id_of
+from dspy_service.api.openai.responses import input_items, response_id_of, response_object, run_id_of
+from dspy_service.api.openai.start_response import start_response
 from dspy_service.api.run_answer import answered
 from dspy_service.api.run_stream import run_stream
 from dspy_service.api.services import TheServices
 from dspy_service.api.sse import MEDIA_TYPE
 from dspy_service.bootstrap import Services
 from dspy_service.domain.keys import Caller
-from dspy_service.domain.serving.chat_fields import Turn, fields_of, recent
+from dspy_service.domain.serving.chat_fields import fields_of
 from dspy_service.domain.serving.errors import RunFailedError, RunLogGoneError
-from dspy_service.domain.serving.openai_mapping import AskedRun, ReplyShape, asked_run, wanted_outputs
-from dspy_service.domain.serving.openai_memo import RememberedTurn, ResponseMemo
-from dspy_service.domain.serving.openai_messages import Said, Talk, read_messages, read_talk
+from dspy_service.domain.serving.openai_mapping import ReplyShape
+from dspy_service.domain.serving.openai_memo import ResponseMemo
 from dspy_service.domain.serving.program import ProgramVersion
 from dspy_service.domain.serving.run import Run
 from dspy_service.usecases.serving.cancel_run import cancel_run
 from dspy_service.usecases.serving.read_run import await_run, read_ending, require_log
 from dspy_service.usecases.serving.resolve_program import resolve_program
-from dspy_service.usecases.serving.responses import find_response, seen_before, turns_before
-from dspy_service.usecases.serving.start_run import start_run
+from dspy_service.usecases.serving.responses import delete_response, find_response, seen_before
 
 router = APIRouter(prefix="/responses", tags=["openai"], route_class=OpenAIRoute)
 
@@ -69,27 +67,17 @@ async def create(invoking: TheInvoking) -> Response:
     """Answer as OpenAI's Responses API does.
 
     With `background` the answer comes at once, and the response goes on without a reader. With `previous_response_id`
-    the program is told what was said before, for as long as that response's events are kept.
+    the program is told what was said before, for as long as that response's events are kept; with `conversation`, the
+    id of one of `POST /conversations`, what stands there, and question and answer are written behind it.
     """
     services = invoking.services
     body = await invoking.request.body()
     asked = await parse_body(body, ResponseRequest, max_depth=services.settings.max_json_depth)
     ignored = asked.ignored()
     version = await resolve_program(asked.model, tenant=invoking.caller.tenant, programs=services.programs)
-    talk = _talk(asked)
-    mapped = asked_run(talk, version, path="input", inputs=asked.inputs or {}, before=await _before(asked, invoking))
-    memo = _memo(asked, talk, mapped, version, ignored)
-    invocation = invoking.invocation(
-        version,
-        mapped.inputs,
-        body=body,
-        options=asked.options(mapped.instructions),
-        on_disconnect="continue" if asked.background else "cancel",
-        inputs_path="inputs",
-    )
-    ready = replace(invocation, memo=memo.model_dump(mode="json", exclude_defaults=True) | {"kind": memo.kind})
-    run, _ = await start_run(ready, runs=services.runs)
-    response = _Response(run, ResponseMemo.model_validate(run.memo), _shape(version, memo))
+    run = await start_response(invoking, asked, version, body=body, ignored=ignored)
+    memo = ResponseMemo.model_validate(run.memo)
+    response = _Response(run, memo, _shape(version, memo))
     if asked.stream:
         dialect = OpenAIResponses(run, response.memo, response.shape)
         return run_stream(run, dialect, request=invoking.request, services=services, is_for_browsers=False)
@@ -135,6 +123,19 @@ async def cancel(caller: Invoker, response_id: ResponseId, services: TheServices
     return await _as_it_stands(replace(response, run=run), services)
 
 
+@router.delete(
+    "/{response_id}", summary="Forget a response", response_model=dict[str, Any], responses=explained(404, 409)
+)
+async def delete(caller: Invoker, response_id: ResponseId, services: TheServices) -> Response:
+    """Forget a response with its events; one that is still being answered is ended first.
+
+    What it wrote into a conversation stays there, and what it has cost stays counted.
+    """
+    run, _ = await find_response(run_id_of(response_id), tenant=caller.tenant, runs=services.runs)
+    await delete_response(run, runs=services.runs, conversations=services.conversations, programs=services.programs)
+    return _json({"id": response_id_of(run.run_id), "object": "response", "deleted": True})
+
+
 @router.get(
     "/{response_id}/input_items",
     summary="What a response answers",
@@ -158,45 +159,6 @@ async def _found(response_id: str, caller: Caller, services: Services) -> _Respo
 def _shape(version: ProgramVersion, memo: ResponseMemo) -> ReplyShape:
     outputs = None if memo.outputs is None else tuple(memo.outputs)
     return ReplyShape(fields_of(version), version.interface, outputs)
-
-
-def _talk(asked: ResponseRequest) -> Talk:
-    said = read_messages(asked.items(), path="input")
-    system = [Said("system", asked.instructions)] if asked.instructions else []
-    return read_talk([*system, *said], path="input")
-
-
-async def _before(asked: ResponseRequest, invoking: Invoking) -> list[Turn]:
-    if asked.previous_response_id is None:
-        return []
-    services = invoking.services
-    return await turns_before(
-        run_id_of(asked.previous_response_id),
-        tenant=invoking.caller.tenant,
-        runs=services.runs,
-        programs=services.programs,
-    )
-
-
-def _memo(
-    asked: ResponseRequest, talk: Talk, mapped: AskedRun, version: ProgramVersion, ignored: tuple[str, ...]
-) -> ResponseMemo:
-    form = None if asked.text is None else asked.text.format
-    outputs = wanted_outputs(form, version.interface, path="text.format")
-    mapping, fields = version.chat, fields_of(version)
-    kept = recent(mapped.turns, max_turns=mapping.history_turns, max_tokens=mapping.history_tokens)
-    items: list[JsonValue] = asked.items()
-    return ResponseMemo(
-        background=bool(asked.background),
-        previous_response_id=asked.previous_response_id,
-        instructions=asked.instructions,
-        metadata=asked.metadata or {},
-        input=items,
-        outputs=None if outputs is None else list(outputs),
-        warnings=[*mapped.warnings, *ignored],
-        message=talk.message,
-        turns=[RememberedTurn.of(turn, fields) for turn in kept],
-    )
 
 
 async def _whole(response: _Response, services: Services) -> Response:

@@ -22,6 +22,7 @@ from dspy_service.domain.serving.program_views import (
 )
 from dspy_service.domain.serving.version_difference import VersionDifference
 from dspy_service.usecases.serving.compare_versions import compare
+from dspy_service.usecases.serving.delete_program import delete_program, delete_version
 
 router = APIRouter(prefix="/programs", tags=["programs"])
 
@@ -108,3 +109,32 @@ async def difference(
 async def retire(caller: JobsWriter, name: TheProgram, version: TheVersion, services: TheServices) -> Response:
     """Retire a version for good; what runs goes on. Again changes nothing; 409 while an alias names it."""
     return json_answer(view_version(await services.programs.retire(caller.tenant, name, version)))
+
+
+@router.delete(
+    "/{name}/versions/{version}",
+    summary="Delete a retired version",
+    status_code=204,
+    response_class=Response,
+    responses=guarded(404, 409),
+)
+async def forget_version(caller: JobsWriter, name: TheProgram, version: TheVersion, services: TheServices) -> Response:
+    """Delete a version with its files; its number is not given again. 409 until it is retired."""
+    await delete_version(name, version, tenant=caller.tenant, programs=services.programs, artifacts=services.artifacts)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/{name}",
+    summary="Delete a program",
+    status_code=204,
+    response_class=Response,
+    responses=guarded(404, 409),
+)
+async def forget(caller: JobsWriter, name: TheProgram, services: TheServices) -> Response:
+    """Delete a program with all its versions and their files; runs that have not begun fail.
+
+    409 while it has another alias than `production`: somebody made that for a reason.
+    """
+    await delete_program(name, tenant=caller.tenant, programs=services.programs, artifacts=services.artifacts)
+    return Response(status_code=204)

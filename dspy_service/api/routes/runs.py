@@ -47,7 +47,10 @@ RunId = Annotated[str, Depends(_checked)]
 
 @router.get("/{run_id}", summary="A run", response_model=RunView, responses=guarded(404))
 async def run(caller: Invoker, run_id: RunId, services: TheServices) -> Response:
-    """Return where a run stands; after its end, for a day. Its prediction is there as long as its events are."""
+    """Return where a run stands; after its end, for a day.
+
+    Its prediction is there as long as its events are; if it was asked for with an `Idempotency-Key`, as long as itself.
+    """
     found = await find_run(run_id, tenant=caller.tenant, runs=services.runs)
     return json_answer(view_run(found, (await read_ending(found, runs=services.runs)).predicted))
 

@@ -22,7 +22,8 @@ class Feedback(Schema):
     rating: Rating
     comment: Annotated[str | None, Field(max_length=4_000)] = None
     expected: Annotated[
-        dict[str, JsonValue] | None, Field(description="What the output fields should have been; makes a better row.")
+        dict[str, JsonValue] | None,
+        Field(description="What output fields should have been; those that are not named stand as they were answered."),
     ] = None
 
 

@@ -1,7 +1,20 @@
 """What can go wrong with programs, runs and conversations; the tree stands in ``domain.errors``."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 from dspy_service.domain.errors import ConflictError, NotFoundError, ServiceError
 from dspy_service.domain.serving.run import RunError
+
+Limited = Literal["programs", "versions", "conversations", "messages"]
+
+_LIMITS: Mapping[Limited, str] = {
+    "programs": "You serve {most} programs, which is the most; delete one by DELETE /programs/{{name}}.",
+    "versions": "The program has {most} versions, which is the most; retire one that nobody needs, and delete it by "
+    "DELETE /programs/{{name}}/versions/{{version}}.",
+    "conversations": "You have {most} conversations, which is the most; delete some by DELETE /conversations/{{id}}.",
+    "messages": "The conversation has {most} messages, or would have more, which is the most; begin a new one.",
+}
 
 
 class ProgramNotFoundError(NotFoundError):
@@ -67,7 +80,8 @@ class ConversationNotFoundError(NotFoundError):
     code = "conversation_not_found"
 
     def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"There is no conversation {conversation_id[:100]!r}.")
+        what = "message" if conversation_id.startswith("msg_") else "conversation"
+        super().__init__(f"There is no {what} {conversation_id[:100]!r}.")
         self.conversation_id = conversation_id
 
 
@@ -111,6 +125,39 @@ class ProgramVersionInUseError(ConflictError):
         self.alias = alias
 
 
+class ProgramVersionActiveError(ConflictError):
+    """The version takes runs, so that it cannot be deleted."""
+
+    code = "program_version_active"
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(f"Version {version} of {name} may still be called; retire it first.")
+        self.name = name
+        self.version = version
+
+
+class ProgramInUseError(ConflictError):
+    """The program has an alias that somebody made, so that it cannot be deleted."""
+
+    code = "program_in_use"
+
+    def __init__(self, name: str, alias: str) -> None:
+        super().__init__(f"The program {name} still has the alias {alias}; delete the alias first.")
+        self.name = name
+        self.alias = alias
+
+
+class LimitReachedError(ConflictError):
+    """The tenant keeps as many of something as it may."""
+
+    code = "limit_reached"
+
+    def __init__(self, what: Limited, most: int) -> None:
+        super().__init__(_LIMITS[what].format(most=most))
+        self.what = what
+        self.most = most
+
+
 class NothingToRollBackError(ConflictError):
     """The alias has named one version only."""
 
@@ -119,6 +166,16 @@ class NothingToRollBackError(ConflictError):
     def __init__(self, alias: str) -> None:
         super().__init__(f"The alias {alias} has never named another version.")
         self.alias = alias
+
+
+class TurnOvertakenError(ConflictError):
+    """Messages that were written later in the conversation have their runs already; this one must stand behind them."""
+
+    code = "turn_overtaken"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Too many messages were sent to conversation {conversation_id} at once; send this one again.")
+        self.conversation_id = conversation_id
 
 
 class ConversationBusyError(ConflictError):

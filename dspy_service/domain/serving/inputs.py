@@ -12,6 +12,7 @@ from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.secrets import looks_like_a_key
 from dspy_service.domain.serving.interface import ProgramField, ProgramInterface
 from dspy_service.domain.serving.plain_types import plain_type
+from dspy_service.domain.serving.schema_check import find_misfit
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _UNIONS = ("Optional", "Union", "|")
@@ -23,8 +24,8 @@ def check_inputs(
 ) -> dict[str, JsonValue]:
     """Return the inputs of a run, in the signature's order: as they were sent, and the defaults of the others.
 
-    A field whose type is the submitter's own takes any JSON: only the program can tell. A history that is left out is
-    an empty one.
+    Of a field whose type is the submitter's own only what its JSON Schema says for certain is checked: the program
+    tells the rest. A history that is left out is an empty one. A default that the program's code makes is left to it.
 
     Args:
         interface: What the program takes.
@@ -38,9 +39,18 @@ def check_inputs(
     if problems:
         prefix = f"{path}." if path else ""
         raise InvalidRequestError([each.model_copy(update={"field": f"{prefix}{each.field}"}) for each in problems])
-    known = {field.name: _default(field) for field in interface.inputs if not _must_be_sent(field)}
+    optional = [field for field in interface.inputs if not _must_be_sent(field) and not field.has_default_of_code]
+    known = {field.name: _default(field) for field in optional}
     known.update(values)
-    return {field.name: known[field.name] for field in interface.inputs}
+    return {field.name: known[field.name] for field in interface.inputs if field.name in known}
+
+
+def wrong_outputs(interface: ProgramInterface, values: Mapping[str, JsonValue], *, path: str) -> list[FieldProblem]:
+    """Return what is certainly wrong with values that somebody expects of outputs; names are not checked."""
+    problems = [
+        each for field in interface.outputs if field.name in values for each in _wrong_value(field, values[field.name])
+    ]
+    return [each.model_copy(update={"field": f"{path}.{each.field}"}) for each in problems]
 
 
 def _unknown(interface: ProgramInterface, values: Mapping[str, JsonValue]) -> Iterator[FieldProblem]:
@@ -73,6 +83,9 @@ def _default(field: ProgramField) -> JsonValue:
 def _wrong_value(field: ProgramField, value: JsonValue) -> Iterator[FieldProblem]:
     reader = _reader(field.type_name)
     if reader is None:
+        misfit = find_misfit(field.json_schema, value, path=field.name)
+        if misfit is not None:
+            yield FieldProblem(field=misfit.path[:_MAX_SHOWN], message=misfit.message)
         return
     try:
         reader.validate_python(value)

@@ -15,12 +15,15 @@ class ProgramField(Schema):
     type_name: str
     """As Python writes it: ``str``, ``list[int]``, ``Literal['a', 'b']``."""
     json_schema: dict[str, JsonValue]
-    """Of one value; ``{}`` when the type is the submitter's own, so that only the program can tell."""
+    """Of one value; ``{}`` when the type is the submitter's own and says nothing of itself."""
     description: Annotated[str | None, Field(description="The field's ``desc``; null when it is DSPy's placeholder.")]
     is_required: bool = True
     """Whether an input has no default."""
     default: JsonValue = None
     """What an input without a value gets, when it is not required."""
+    has_default_of_code: Annotated[
+        bool, Field(description="Whether the default is more than JSON can say, so that only the program knows it.")
+    ] = False
     constraints: Annotated[str | None, Field(description="What the prompt says the value must hold to.")] = None
 
     @property

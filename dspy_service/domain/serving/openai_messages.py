@@ -85,7 +85,8 @@ def _said(message: JsonValue, path: str) -> Iterator[Said]:
         return
     if kind != "message":
         raise UnsupportedRequestError.of(f"{path}.type", f"{str(kind)[:60]!r} is not taken here; send messages")
-    yield Said(_role(message.get("role"), f"{path}.role"), _text(message.get("content"), f"{path}.content"))
+    role = _role(message.get("role"), f"{path}.role")
+    yield Said(role, _text(message.get("content"), f"{path}.content", is_optional=role == "assistant"))
 
 
 def _role(role: JsonValue, path: str) -> Role:
@@ -97,8 +98,10 @@ def _role(role: JsonValue, path: str) -> Role:
     return _ROLES[role]
 
 
-def _text(content: JsonValue, path: str) -> str:
+def _text(content: JsonValue, path: str, *, is_optional: bool) -> str:
     if content is None:
+        if not is_optional:
+            raise InvalidRequestError.of(path, "is required")
         return ""  # an assistant that called a tool
     if isinstance(content, str):
         return content

@@ -64,7 +64,10 @@ class ChatMapping(Schema):
         Field(description="For a program without a history field: earlier turns before the message, or not at all."),
     ] = "prepend"
     allow_system: Annotated[
-        bool, Field(description="Whether a caller's system message may be added to the instructions.")
+        bool,
+        Field(
+            description="Whether a caller's system message may be added to the instructions; for `predict` and `cot`."
+        ),
     ] = False
     history_turns: Annotated[
         int, Field(ge=0, le=200, description="How many earlier turns a program is told at most; the newest ones.")
@@ -87,6 +90,8 @@ class NewVersion(Schema):
     module_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     interface: ProgramInterface
     hosting: Hosting
+    hosting_reason: str | None = None
+    """Why data is not enough, as half a sentence; None: it is."""
     lm: ModelSettings
     adapter: AdapterName = "chat"
     chat: ChatMapping = Field(default_factory=ChatMapping)

@@ -20,6 +20,7 @@ from dspy_service.domain.program_state import (
     recorded_fields,
 )
 from dspy_service.domain.serving.interface import ProgramField, ProgramInterface
+from dspy_service.domain.serving.own_schemas import own_schema
 from dspy_service.domain.serving.plain_types import plain_type
 from dspy_service.domain.serving.program import AdapterName
 from dspy_service.domain.signature_source import SignatureClass
@@ -50,8 +51,6 @@ class ProgramDescription:
     optimizer_name: str | None
     baseline_score: float | None
     optimized_score: float | None
-    defaults_of_code: tuple[str, ...]
-    """Fields whose default is more than JSON can say."""
 
     def why_not_plain(self, module: str) -> str | None:
         """Return why only its own code can be the program, as half a sentence; None when data is enough.
@@ -59,17 +58,26 @@ class ProgramDescription:
         Args:
             module: The catalogue's name of its module.
         """
-        names = [field.name for field in self.interface.fields]
         if module not in PLAIN_MODULES:
             return f"its module {module!r} is the operator's own"
-        if self.predictors != {PLAIN_MODULES[module]: names}:
+        if not self.is_one_predictor(module):
             return "metadata.json names other fields in `predictors` than in `signature`"
         for field in self.interface.fields:
             if plain_type(field.type_name) is None:
-                return f"the type of its field {field.name!r}, {field.type_name[:100]}, is defined in submitted code"
-        for name in self.defaults_of_code:
-            return f"the default of its field {name!r} is made by submitted code"
+                return f"the type of its field {field.name!r}, {field.type_name[:100]}, is more than plain data"
+        for field in self.interface.fields:
+            if field.has_default_of_code:
+                return f"the default of its field {field.name!r} is made by submitted code"
         return None
+
+    def is_one_predictor(self, module: str) -> bool:
+        """Whether the program is nothing but one predictor, with the very fields of its signature.
+
+        Args:
+            module: The catalogue's name of its module.
+        """
+        names = [field.name for field in self.interface.fields]
+        return module in PLAIN_MODULES and self.predictors == {PLAIN_MODULES[module]: names}
 
 
 class _Part(BaseModel):
@@ -80,9 +88,11 @@ class _FieldData(_Part):
     name: str
     side: Literal["input", "output"]
     type: str
+    desc: JsonValue = None
     default: JsonValue = None
     default_is_code: bool = False
     constraints: str | None = None
+    json_schema: JsonValue = None
 
 
 class _SignatureData(_Part):
@@ -117,7 +127,9 @@ def describe_program(program: bytes, metadata: bytes) -> ProgramDescription:
         where = ".".join(str(part) for part in found["loc"])
         raise ProgramStateError(f"metadata.json: {where[:200]}: {found['msg']}.") from error
     interface = _interface(told.signature, recorded, state)
-    if len(interface.model_dump_json().encode()) > MAX_INTERFACE_BYTES:
+    if _size(interface) > MAX_INTERFACE_BYTES:
+        interface = _without_own_schemas(interface)
+    if _size(interface) > MAX_INTERFACE_BYTES:
         raise ProgramStateError(f"metadata.json: the signature is larger than {MAX_INTERFACE_BYTES} bytes.")
     return ProgramDescription(
         interface=interface,
@@ -128,23 +140,27 @@ def describe_program(program: bytes, metadata: bytes) -> ProgramDescription:
         optimizer_name=told.optimizer_name,
         baseline_score=told.baseline_test_metric,
         optimized_score=told.optimized_test_metric,
-        defaults_of_code=tuple(field.name for field in told.signature.fields if field.default_is_code),
     )
 
 
 def _interface(signature: _SignatureData, recorded: Fields, state: Mapping[str, Any]) -> ProgramInterface:
-    """Put types of the signature, and instructions and descriptions of the optimized predictor, together."""
+    """Put types of the signature, and instructions and descriptions of the optimized predictor, together.
+
+    Of several predictors, none speaks for the whole program; then its signature does.
+    """
     fields = [*signature.fields]
     predictor, names = next(iter(recorded.items()))
-    if REASONING in names and all(field.name != REASONING for field in fields):
+    is_reasoned = recorded.keys() == {PLAIN_MODULES["cot"]} and REASONING in names
+    if is_reasoned and all(field.name != REASONING for field in fields):
         inputs = sum(field.side == "input" for field in fields)
         fields.insert(inputs, _FieldData(name=REASONING, side="output", type="str"))
     _require_sides(signature.name, fields)
-    instructions, texts = signature.instructions, dict[str, str]()
+    instructions = signature.instructions
+    texts = {field.name: field.desc for field in fields if isinstance(field.desc, str)}
     if len(recorded) == 1:
         optimized = (state if predictor == WHOLE else state[predictor])["signature"]
         instructions = optimized["instructions"]
-        texts = dict(zip(names, (text["description"] for text in optimized["fields"]), strict=True))
+        texts |= dict(zip(names, (text["description"] for text in optimized["fields"]), strict=True))
     return ProgramInterface(
         signature_name=signature.name,
         instructions=instructions,
@@ -167,9 +183,23 @@ def _field(field: _FieldData, description: str | None) -> ProgramField:
         name=field.name,
         side=field.side,
         type_name=field.type,
-        json_schema={} if plain is None else plain.json_schema,
+        json_schema=own_schema(field.json_schema) if plain is None else plain.json_schema,
         description=None if description == f"${{{field.name}}}" else description,
         is_required="default" not in field.model_fields_set and not field.default_is_code,
-        default=field.default,
+        default=None if field.default_is_code else field.default,
+        has_default_of_code=field.default_is_code,
         constraints=field.constraints,
     )
+
+
+def _size(interface: ProgramInterface) -> int:
+    return len(interface.model_dump_json().encode())
+
+
+def _without_own_schemas(interface: ProgramInterface) -> ProgramInterface:
+    """A program of many large types of its own is served all the same; its document says less."""
+    fields = [
+        field if plain_type(field.type_name) is not None else field.model_copy(update={"json_schema": {}})
+        for field in interface.fields
+    ]
+    return interface.model_copy(update={"fields": fields})

@@ -31,7 +31,16 @@ class VersionView(Schema):
     module_name: str
     module_kwargs: dict[str, JsonValue]
     interface: Annotated[ProgramInterface, Field(description="What goes in and what comes out.")]
-    hosting: Annotated[Hosting, Field(description="`plain`: rebuilt from data, no submitted code runs.")]
+    hosting: Annotated[
+        Hosting,
+        Field(
+            description="`plain`: rebuilt from data, no submitted code runs. `confined`: its code runs, "
+            "in a confined process."
+        ),
+    ]
+    hosting_reason: Annotated[
+        str | None, Field(description="Why data is not enough, as half a sentence; null: it is.")
+    ] = None
     lm: ModelSettings = Field(alias="model_config")
     adapter: AdapterName
     chat: ChatMapping

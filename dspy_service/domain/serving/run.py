@@ -43,13 +43,17 @@ ErrorCode = Literal[
     "lm_auth",
     "lm_transport",
     "lm_context_overflow",
+    "model_error",
     "adapter_parse",
     "tool_error",
     "retrieval_error",
+    "invalid_request",
     "program_error",
     "budget_exceeded",
+    "deadline_exceeded",
     "cancelled",
     "worker_lost",
+    "overloaded",
     "slow_consumer",
     "internal",
 ]
@@ -71,6 +75,10 @@ class RunError(Schema):
     message: str
     retryable: bool = False
     retry_after_seconds: float | None = None
+    model: str | None = None
+    """Which model failed, as the version names it; None: none did."""
+    kind: str | None = None
+    """How it failed: a ``ModelErrorKind``."""
 
 
 class RunOptions(Schema):

@@ -74,7 +74,7 @@ class RunView(Schema):
     error: RunError | None
     prediction: Annotated[
         dict[str, JsonValue] | None,
-        Field(description="Output field to value; null before the end, and some minutes after it."),
+        Field(description="Output field to value; null before the end, and when it is not kept any more."),
     ] = None
 
 

@@ -22,7 +22,7 @@ class Change(Schema):
 
 
 class InstructionsChange(Schema):
-    """Instructions that are others."""
+    """Instructions that are others; of several predictors, those of each under its name."""
 
     before: str
     after: str
@@ -61,7 +61,10 @@ class VersionDifference(Schema):
     program: str
     before: int
     after: int
-    is_equal: Annotated[bool, Field(description="Whether all but scores and origin is equal.")]
+    is_equal: Annotated[
+        bool,
+        Field(description="Whether all but scores and origin is equal; code of confined programs is not compared."),
+    ]
     instructions: InstructionsChange | None
     demos: DemosChange | None
     fields: list[FieldChange]

@@ -12,8 +12,12 @@ class ConversationStore(Protocol):
     All raise ConversationNotFoundError for a conversation or a message that does not exist, or is another tenant's.
     """
 
-    async def create(self, new: NewConversation) -> Conversation:
-        """Record an empty conversation."""
+    async def create(self, new: NewConversation, *, max_conversations: int = 0) -> Conversation:
+        """Record an empty conversation.
+
+        Raises:
+            LimitReachedError: the tenant has so many; 0: any number.
+        """
         ...
 
     async def get(self, tenant: str, conversation_id: str) -> Conversation:
@@ -39,15 +43,25 @@ class ConversationStore(Protocol):
         """Set what is not None."""
         ...
 
-    async def delete(self, tenant: str, conversation_id: str) -> None:
-        """Forget it with its messages."""
+    async def delete(self, tenant: str, conversation_id: str) -> list[str]:
+        """Forget it with its messages and ratings, and return the runs that still write in it, oldest first."""
         ...
 
-    async def add(self, tenant: str, messages: Sequence[Message]) -> Conversation:
+    async def unchanged(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
+        """Return tenant and id of conversations of all tenants in which nothing has changed for so long."""
+        ...
+
+    async def add(self, tenant: str, messages: Sequence[Message], *, max_messages: int = 0) -> int:
         """Append messages of one conversation, each behind the one before, and show their branch.
 
         The first of them follows the message that it names, or else the newest of the branch that is shown. Messages
         that are there already change nothing.
+
+        Returns:
+            Their place, for ``RunRecords.create``: it rises from 1 with each call about a conversation.
+
+        Raises:
+            LimitReachedError: the conversation would have more than so many, of all branches; 0: any number.
         """
         ...
 

@@ -8,7 +8,9 @@ from dspy_service.domain.serving.program import Alias, NewVersion, Program, Prog
 class ProgramStore(Protocol):
     """Names, versions and aliases; every verb is one atomic step."""
 
-    async def add_version(self, new: NewVersion, *, idempotency_key: str | None = None) -> tuple[ProgramVersion, bool]:
+    async def add_version(
+        self, new: NewVersion, *, idempotency_key: str | None = None, max_programs: int = 0, max_versions: int = 0
+    ) -> tuple[ProgramVersion, bool]:
         """Record a version under the next number, and the program when it is the first.
 
         The first version also becomes ``production``. A version that has the digest of the newest one is that one,
@@ -19,6 +21,8 @@ class ProgramStore(Protocol):
 
         Raises:
             IdempotencyKeyReusedError: the key was used for a version with another digest.
+            LimitReachedError: the tenant has ``max_programs`` programs, or this one ``max_versions`` versions; 0: any.
+            StoreUnavailableError: also for a moment while equal files are being deleted, see ``leave``.
         """
         ...
 
@@ -77,6 +81,40 @@ class ProgramStore(Protocol):
         Raises:
             ProgramVersionInUseError: an alias names it.
         """
+        ...
+
+    async def delete_version(self, tenant: str, name: str, version: int) -> None:
+        """Forget a retired version; its number is never given again. Its files are the caller's to delete.
+
+        Raises:
+            ProgramNotFoundError: there is no such version.
+            ProgramVersionInUseError: an alias names it.
+            ProgramVersionActiveError: it is not retired.
+        """
+        ...
+
+    async def delete(self, tenant: str, name: str) -> None:
+        """Forget a program with all its versions; one of the same name goes on with its numbers for a day.
+
+        Raises:
+            ProgramNotFoundError: there is none.
+            ProgramInUseError: it has another alias than ``production``.
+        """
+        ...
+
+    async def leave(self, tenant: str, name: str, digest: str, *, unnamed_seconds: float) -> str | None:
+        """Say whether the files of versions with this digest may be deleted now: no version has named them for so long.
+
+        The time counts from the first call that found no version; the first call of all therefore says no, unless
+        ``unnamed_seconds`` is 0. Told yes, no version can name them for a minute, or until ``forget_left``.
+
+        Returns:
+            What ``forget_left`` takes; None: no.
+        """
+        ...
+
+    async def forget_left(self, tenant: str, name: str, digest: str, *, told: str) -> None:
+        """Say that they are gone; nothing changes when somebody else was told the same meanwhile."""
         ...
 
     async def aclose(self) -> None:

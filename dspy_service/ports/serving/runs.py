@@ -1,23 +1,33 @@
 """Runs: their records, their logs and the queue that serving workers take them from."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
 from dspy_service.domain.serving.run import CancelReason, MultitaskStrategy, NewRun, Run, RunOutcome
 from dspy_service.domain.serving.run_events import RunEvent, RunFact
+from dspy_service.ports.serving.usage import RunUsage
 
 
 class RunRecords(Protocol):
     """The only truth about a run's state; every verb is one atomic step. Every write of a worker names its fence."""
 
     async def create(
-        self, new: NewRun, *, start: RunFact, multitask: MultitaskStrategy = "enqueue", max_live_runs: int = 0
+        self,
+        new: NewRun,
+        *,
+        start: RunFact,
+        multitask: MultitaskStrategy = "enqueue",
+        max_live_runs: int = 0,
+        place: int = 0,
     ) -> tuple[Run, bool]:
         """Record a run with its first event, and queue it.
 
         When its conversation has a live run: ``reject`` refuses; ``enqueue`` waits behind it; ``interrupt`` asks all
         that are live to end and keeps what they wrote; ``rollback`` does the same and takes their messages back. The
         new run starts when they have ended.
+
+        The runs of a conversation stand in the order of their messages: ``place`` is what ``ConversationStore.add``
+        said of them, and must be above that of every run before; 0: there is no message.
 
         Returns:
             The run, and whether it is new (False: the idempotency key replayed an earlier one).
@@ -26,6 +36,7 @@ class RunRecords(Protocol):
             ConversationBusyError: ``reject``, and another run is live; it names that one.
             IdempotencyKeyReusedError: the key was used with another body.
             QuotaExceededError: the tenant has ``max_live_runs`` live runs; 0: any number.
+            TurnOvertakenError: a message behind this one has its run already; nothing was recorded.
         """
         ...
 
@@ -55,6 +66,8 @@ class RunRecords(Protocol):
 
         Returns:
             The number of the last event.
+
+        A ``UsageCounted`` among them is the run's usage from then on, until ``finish`` tells another.
 
         Raises:
             LeaseLostError: another fence holds the run, or it has ended; nothing was written.
@@ -87,6 +100,14 @@ class RunRecords(Protocol):
         """
         ...
 
+    async def delete(self, run_id: str) -> bool:
+        """Forget a run that has ended, with its events; what it has cost stays counted.
+
+        Returns:
+            Whether it is not there (any more); False: it has not ended.
+        """
+        ...
+
     async def reap(self, *, lease_seconds: float, limit: int = 100) -> list[Run]:
         """End runs whose lease is over as ``failed/worker_lost``, with the events that say so.
 
@@ -97,6 +118,14 @@ class RunRecords(Protocol):
         Returns:
             Runs that ended without a worker: these, those that were cancelled in the queue, and those that a new
             message of their conversation ended. Each is told to one caller once.
+        """
+        ...
+
+    async def lose(self, owners: Sequence[str]) -> None:
+        """End the runs of owners that are known to be dead as ``reap`` does, without waiting for their leases.
+
+        Whoever reaps next is told of them. A claim that was on its way when its owner died may arrive later: call it
+        again for a while.
         """
         ...
 
@@ -112,10 +141,13 @@ class RunRecords(Protocol):
 class RunQueue(Protocol):
     """What serving workers live on."""
 
-    async def next_run(self) -> str | None:
+    async def next_run(self, *, without: Collection[str] = ()) -> str | None:
         """Return the run that should start next, or None.
 
         Order: the tenant with the fewest runs in progress first, then the one served longest ago; inside, the oldest.
+
+        Args:
+            without: Tenants that are passed over: they have as many runs as they may where this one would start.
         """
         ...
 
@@ -146,6 +178,14 @@ class RunLog(Protocol):
         """
         ...
 
+    async def retold(self, run_id: str) -> list[RunEvent]:
+        """Return a whole run in few events, once it has ended: as long as the record, and longer than the log.
+
+        ``start``, what no text replaces, a ``snapshot`` of the text of every field, and how it ended; their numbers
+        rise. Empty for a run that nobody may ask for again: it has neither an idempotency key nor a memo.
+        """
+        ...
+
     def watch(self, run_id: str, *, after: int, quiet_seconds: float) -> AsyncGenerator[list[RunEvent], None]:
         """Yield events with ``seq > after``: first those that are there, in pages, then new ones, until ``end``.
 
@@ -159,5 +199,5 @@ class RunLog(Protocol):
         ...
 
 
-class RunStore(RunRecords, RunQueue, RunLog, Protocol):
+class RunStore(RunRecords, RunQueue, RunLog, RunUsage, Protocol):
     """All of it, by one adapter."""

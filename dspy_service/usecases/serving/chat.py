@@ -1,6 +1,7 @@
 """Takes a turn in a conversation: the user's message, and the run that answers it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,12 +10,15 @@ import uuid_utils
 from dspy_service.domain.errors import ServiceError, StoreUnavailableError, UnsupportedRequestError
 from dspy_service.domain.serving.chat_fields import fields_of, question_text, require_memory, turn_inputs
 from dspy_service.domain.serving.conversation import Conversation, Message, NewConversation
-from dspy_service.domain.serving.errors import ConversationNotFoundError
+from dspy_service.domain.serving.errors import ConversationNotFoundError, TurnOvertakenError
 from dspy_service.domain.serving.inputs import check_inputs
 from dspy_service.domain.serving.run import Run
 from dspy_service.ports.serving.conversations import ConversationStore
 from dspy_service.ports.serving.runs import RunRecords
 from dspy_service.usecases.serving.start_run import Invocation, new_run_id, start_run
+
+_MOST_TRIES = 100
+"""Each that fails means that another message has got its run, so this many must have been sent at once."""
 
 
 async def take_turn(
@@ -29,7 +33,8 @@ async def take_turn(
     """Write the message and the place of its answer, then start the run that answers it.
 
     The order matters: a crash in between leaves a message whose run never comes, which whoever reads it next says; the
-    other order would let a run begin before its question is there. What cannot be started takes its messages back.
+    other order would let a run begin before its question is there. What cannot be started takes its messages back. What
+    is overtaken between the two steps does so too, and stands behind the other: messages and runs have one order.
 
     Args:
         text: The user's message; None: the inputs say all of it.
@@ -41,6 +46,8 @@ async def take_turn(
 
     Raises:
         UnsupportedRequestError: the program cannot go on with a conversation.
+        LimitReachedError: the tenant has as many conversations, or this one as many messages, as may be.
+        TurnOvertakenError: it was overtaken again and again.
         InvalidRequestError: as ``start_run``, whose other errors are raised too.
     """
     version = invocation.version
@@ -60,11 +67,9 @@ async def take_turn(
     )
     reply = _reply(conversation_id, now)
     if not isinstance(conversation, Conversation):
-        await conversations.create(conversation)
-    await conversations.add(conversation.tenant, [question, reply])
-    return await _started(
-        replace(invocation, inputs=checked), reply, conversation=conversation, conversations=conversations, runs=runs
-    )
+        await conversations.create(conversation, max_conversations=invocation.max_conversations)
+    ready = replace(invocation, inputs=checked)
+    return await _written(ready, [question, reply], conversation=conversation, conversations=conversations, runs=runs)
 
 
 async def regenerate(
@@ -81,20 +86,19 @@ async def regenerate(
     Raises:
         ConversationNotFoundError: there is no such message.
         UnsupportedRequestError: it is not an answer.
+        LimitReachedError: the conversation has as many messages as it may have.
     """
     branch = await conversations.messages(
         conversation.tenant, conversation.conversation_id, head_id=message_id, limit=2
     )
     question = _question_of(branch)
     reply = _reply(conversation.conversation_id, now, parent_id=question.message_id)
-    await conversations.add(conversation.tenant, [reply])
     fields = fields_of(invocation.version)
     inputs = dict(question.fields)
     if fields.history is not None:
         inputs[fields.history] = {"messages": []}
-    return await _started(
-        replace(invocation, inputs=inputs), reply, conversation=conversation, conversations=conversations, runs=runs
-    )
+    ready = replace(invocation, inputs=inputs)
+    return await _written(ready, [reply], conversation=conversation, conversations=conversations, runs=runs)
 
 
 def _question_of(branch: Sequence[Message]) -> Message:
@@ -102,6 +106,25 @@ def _question_of(branch: Sequence[Message]) -> Message:
         return branch[0]
     message = "is not an answer; name the message of an assistant"
     raise UnsupportedRequestError.of("message_id", message)
+
+
+async def _written(
+    invocation: Invocation,
+    messages: Sequence[Message],
+    *,
+    conversation: Conversation | NewConversation,
+    conversations: ConversationStore,
+    runs: RunRecords,
+) -> Run:
+    """Write the messages and start the run of the last one; anew, as the newest, when others were faster."""
+    for _ in range(_MOST_TRIES):
+        place = await conversations.add(conversation.tenant, messages, max_messages=invocation.max_messages)
+        ready = replace(invocation, place=place)
+        with suppress(TurnOvertakenError):
+            return await _started(
+                ready, messages[-1], conversation=conversation, conversations=conversations, runs=runs
+            )
+    raise TurnOvertakenError(conversation.conversation_id)
 
 
 async def _started(
@@ -118,6 +141,10 @@ async def _started(
         run, is_new = await start_run(ready, runs=runs)
     except StoreUnavailableError:
         raise  # it may have been recorded: whoever reads the message looks for it
+    except TurnOvertakenError:  # so the conversation is somebody else's too by now, also a new one
+        with suppress(ConversationNotFoundError):
+            await conversations.take_back(conversation.tenant, reply.conversation_id, reply.message_id)
+        raise
     except ServiceError:
         await _take_back(reply, conversation, conversations)
         raise

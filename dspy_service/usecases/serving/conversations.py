@@ -67,11 +67,11 @@ async def read_messages(
 
 
 async def delete_conversation(conversation: Conversation, *, runs: RunStore, conversations: ConversationStore) -> None:
-    """Ask the run that writes in it to end, then forget the conversation.
+    """Forget the conversation, then ask the runs that write in it to end; also those that wait for their turn.
 
-    The order matters: what a run writes into a conversation that is gone is dropped, but nobody would find the run.
+    The order matters: no run can come after those that the deletion tells of. After a crash in between they go on for
+    nothing: what a run writes into a conversation that is gone is dropped.
     """
-    if conversation.active_run_id is not None:
+    for run_id in await conversations.delete(conversation.tenant, conversation.conversation_id):
         with suppress(RunNotFoundError):  # it was never recorded, or is long over
-            await runs.cancel(conversation.active_run_id, reason="asked")
-    await conversations.delete(conversation.tenant, conversation.conversation_id)
+            await runs.cancel(run_id, reason="asked")

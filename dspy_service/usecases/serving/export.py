@@ -57,8 +57,8 @@ def _outputs(message: Message) -> dict[str, JsonValue] | None:
     feedback = message.feedback
     if feedback is None or (feedback.rating == "down" and not feedback.expected):
         return None
-    said = {} if feedback.rating == "down" else message.fields
-    return {name: value for name, value in said.items() if name not in REASONING_FIELDS} | (feedback.expected or {})
+    said = {name: value for name, value in message.fields.items() if name not in REASONING_FIELDS}
+    return said | (feedback.expected or {})  # what a correction does not name stands: all rows have the same columns
 
 
 async def _inputs(

@@ -30,9 +30,16 @@ class RunEnding:
             return self.predicted
         if self.error is not None:
             raise RunFailedError(run_id, self.error)
-        reason = "" if self.cancelled is None else f" ({self.cancelled.reason})"
+        raise RunFailedError(run_id, self._without_answer())
+
+    def _without_answer(self) -> RunError:
+        reason = None if self.cancelled is None else self.cancelled.reason
+        if reason == "deadline":
+            message = "Its `deadline_seconds` were over before it had an answer; allow more of them."
+            return RunError(code="deadline_exceeded", message=message)
         code: ErrorCode = "cancelled" if self.status is RunStatus.CANCELLED else "internal"
-        raise RunFailedError(run_id, RunError(code=code, message=f"It was ended{reason} before it had an answer."))
+        why = "" if reason is None else f" ({reason})"
+        return RunError(code=code, message=f"It was ended{why} before it had an answer.")
 
 
 async def find_run(run_id: str, *, tenant: str, runs: RunRecords) -> Run:
@@ -63,29 +70,34 @@ async def await_run(run: Run, *, runs: RunStore) -> RunEnding:
 
 
 async def read_ending(run: Run, *, runs: RunLog) -> RunEnding:
-    """Return how a run ended, or as far as it has come; without a prediction once its events are gone."""
+    """Return how a run ended, or as far as it has come; without a prediction once nothing is kept of its events."""
     if not run.status.is_terminal:
         return RunEnding(run.status)
-    last = await runs.events(run.run_id, after=max(0, run.last_seq - _LAST_EVENTS))
+    last = await runs.events(run.run_id, after=max(0, run.last_seq - _LAST_EVENTS)) or await runs.retold(run.run_id)
     return ending_of(last) if last else RunEnding(run.status, error=run.error)
 
 
 async def require_log(run: Run, *, after: int, runs: RunLog) -> None:
     """Make sure that a reader can still be told what it has not seen. Raises RunLogGoneError."""
     if run.status.is_terminal and after < run.last_seq and not await runs.events(run.run_id, after=after, limit=1):
+        if after == 0 and await runs.retold(run.run_id):
+            return
         raise RunLogGoneError(run.run_id)
 
 
 async def read_run_page(run: Run, *, after: int, limit: int, runs: RunLog) -> tuple[list[RunEvent], bool]:
     """Return events with ``seq > after``, oldest first, and whether there are more now.
 
-    Where the log was trimmed, what stands for it comes first, whatever ``limit`` says.
+    Where the log was trimmed, what stands for it comes first, whatever ``limit`` says; where it is gone, the whole run
+    is told in few events.
 
     Raises:
         RunLogGoneError: they are not kept any more.
     """
     await require_log(run, after=after, runs=runs)
     events = await runs.events(run.run_id, after=after, limit=limit + 1)
+    if not events and after == 0:
+        return await runs.retold(run.run_id), False
     found, has_more = events[:limit], len(events) > limit
     if found and found[0].seq > after + 1:
         found = [*(each for each in await runs.trimmed(run.run_id) if each.seq > after), *found]

@@ -34,7 +34,7 @@ async def record_answer(
     Args:
         run: The record.
         outcome: How it ends.
-        facts: What it told; empty: what its log still has.
+        facts: What it told; empty: what its log still has, or what is told of it once that has gone.
         runs: Where the log is.
         conversations: Where the message is.
         programs: Tells which output is the answer.
@@ -44,7 +44,7 @@ async def record_answer(
     """
     if run.conversation_id is None or run.message_id is None:
         return None
-    known = facts or [event.fact for event in (*await runs.trimmed(run.run_id), *await runs.events(run.run_id))]
+    known = facts or await _told(run, runs)
     try:
         if run.cancel_reason == "rolled_back" or is_rolled_back(known):
             await conversations.take_back(run.tenant, run.conversation_id, run.message_id)
@@ -78,6 +78,11 @@ async def settle_messages(
         if found is not None:
             settled.append(found)
     return settled
+
+
+async def _told(run: Run, runs: RunStore) -> list[RunFact]:
+    events = [*await runs.trimmed(run.run_id), *await runs.events(run.run_id)] or await runs.retold(run.run_id)
+    return [event.fact for event in events]
 
 
 async def _run_of(message: Message, runs: RunStore) -> Run | None:

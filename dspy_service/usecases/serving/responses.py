@@ -1,19 +1,25 @@
 """Runs as responses of OpenAI's API: which one is meant, and what a next one goes on from."""
 
+import asyncio
 import re
+from contextlib import suppress
 
-from dspy_service.domain.errors import InvalidRequestError
+from dspy_service.domain.errors import ConflictError, InvalidRequestError
 from dspy_service.domain.serving.chat_fields import Turn, answer_text, fields_of
-from dspy_service.domain.serving.errors import RunNotFoundError
+from dspy_service.domain.serving.errors import ConversationNotFoundError, RunNotFoundError
 from dspy_service.domain.serving.openai_memo import ResponseMemo
 from dspy_service.domain.serving.run import Run
 from dspy_service.domain.serving.run_events import RunEvent, Snapshot, TokenWritten
+from dspy_service.ports.serving.conversations import ConversationStore
 from dspy_service.ports.serving.programs import ProgramStore
 from dspy_service.ports.serving.runs import RunLog, RunRecords, RunStore
-from dspy_service.usecases.serving.read_run import find_run, read_ending
+from dspy_service.usecases.serving.read_run import await_run, find_run, read_ending
+from dspy_service.usecases.serving.record_answer import settle_messages
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PREVIOUS = "previous_response_id"
+_END_SECONDS = 20.0
+"""A worker hears of a wish to end within a second; a lost one is noticed after its lease."""
 
 
 async def find_response(run_id: str, *, tenant: str, runs: RunRecords) -> tuple[Run, ResponseMemo]:
@@ -40,6 +46,8 @@ async def turns_before(run_id: str, *, tenant: str, runs: RunStore, programs: Pr
         run, memo = await find_response(run_id, tenant=tenant, runs=runs)
     except RunNotFoundError:
         raise InvalidRequestError.of(_PREVIOUS, "there is no such response; they are kept for a day") from None
+    if run.conversation_id is not None:
+        raise InvalidRequestError.of(_PREVIOUS, "it stands in a conversation; send its id as `conversation`")
     predicted = (await read_ending(run, runs=runs)).predicted
     if not run.status.is_terminal:
         raise InvalidRequestError.of(_PREVIOUS, "it is still being answered; wait for its end")
@@ -49,6 +57,54 @@ async def turns_before(run_id: str, *, tenant: str, runs: RunStore, programs: Pr
     version = await programs.version(tenant, run.program, run.version)
     answer = answer_text(predicted.prediction, fields_of(version))
     return [*(each.turn() for each in memo.turns), Turn(memo.message, answer, run.inputs, predicted.prediction)]
+
+
+async def delete_response(
+    run: Run,
+    *,
+    runs: RunStore,
+    conversations: ConversationStore,
+    programs: ProgramStore,
+    end_seconds: float = _END_SECONDS,
+) -> None:
+    """Forget a response; one that is still being answered is asked to end first.
+
+    The order matters: its conversation is told what the run came to while that is still known.
+
+    Args:
+        run: The response.
+        runs: Where it is.
+        conversations: Where its answer may stand.
+        programs: Tells which output is the answer.
+        end_seconds: Longest wait for its end.
+
+    Raises:
+        ConflictError: it has not ended yet; ask again.
+        RunNotFoundError: somebody else was faster.
+    """
+    if not run.status.is_terminal:
+        await runs.cancel(run.run_id, reason="asked")
+        try:
+            async with asyncio.timeout(end_seconds):
+                await await_run(run, runs=runs)
+        except TimeoutError:
+            pass  # the store says below that it lives
+        run = await runs.get(run.run_id)
+    await _settle(run, runs=runs, conversations=conversations, programs=programs)
+    if not await runs.delete(run.run_id):
+        message = "The response is still coming to its end; delete it again in a moment."
+        raise ConflictError(message)
+
+
+async def _settle(run: Run, *, runs: RunStore, conversations: ConversationStore, programs: ProgramStore) -> None:
+    """Write what a run has come to into its conversation, where nobody has yet."""
+    if run.conversation_id is None or run.message_id is None:
+        return
+    with suppress(ConversationNotFoundError):
+        messages = await conversations.messages(run.tenant, run.conversation_id, head_id=run.message_id, limit=1)
+        await settle_messages(
+            messages, tenant=run.tenant, now=run.created_at, runs=runs, conversations=conversations, programs=programs
+        )
 
 
 async def seen_before(run: Run, seq: int, *, runs: RunLog) -> tuple[list[RunEvent], int]:

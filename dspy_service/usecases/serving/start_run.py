@@ -34,10 +34,16 @@ class Invocation:
     """Of what was asked, the program's name included; tells a replay from a key that was used twice."""
     max_live_runs: int = 0
     """Of the tenant, this one included; 0: any number."""
+    max_conversations: int = 0
+    """Of the tenant; 0: any number."""
+    max_messages: int = 0
+    """Of the conversation, those of all branches; 0: any number."""
     run_id: str | None = None
     """None: a new one is drawn."""
     conversation_id: str | None = None
     message_id: str | None = None
+    place: int = 0
+    """Of the message in its conversation, as ``ConversationStore.add`` said it."""
     multitask: MultitaskStrategy = "enqueue"
     memo: Mapping[str, JsonValue] = field(default_factory=dict)
     """See ``NewRun``."""
@@ -58,6 +64,7 @@ async def start_run(invocation: Invocation, *, runs: RunRecords) -> tuple[Run, b
         IdempotencyKeyReusedError: the key was used with another body.
         QuotaExceededError: the tenant has ``max_live_runs`` runs that have not ended.
         ConversationBusyError: the conversation has a run, and ``multitask`` is ``reject``.
+        TurnOvertakenError: a message behind this one has its run already.
         StoreUnavailableError: it may be recorded or not; the same idempotency key tells.
     """
     check_idempotency_key(invocation.idempotency_key)
@@ -85,7 +92,13 @@ async def start_run(invocation: Invocation, *, runs: RunRecords) -> tuple[Run, b
         conversation_id=new.conversation_id,
         message_id=new.message_id,
     )
-    return await runs.create(new, start=start, multitask=invocation.multitask, max_live_runs=invocation.max_live_runs)
+    return await runs.create(
+        new,
+        start=start,
+        multitask=invocation.multitask,
+        max_live_runs=invocation.max_live_runs,
+        place=invocation.place,
+    )
 
 
 def new_run_id() -> str:

@@ -33,7 +33,9 @@ async def write_version_files(
 async def read_version_files(
     version: NewVersion, *, artifacts: ArtifactStore, secret_key: bytes
 ) -> Mapping[str, bytes]:
-    """Return ``program.json`` and ``metadata.json`` of a version.
+    """Return ``program.json`` and ``metadata.json`` of a version, and ``program.pkl`` of a confined one.
+
+    The pickle is bytes to whoever reads it here: only a confined process may load it.
 
     Raises:
         ArtifactCorruptError: a file is not there, or not what was signed for this version.

@@ -22,9 +22,9 @@ async def watch_run(
     To a reader who is behind, neighbouring tokens of one field may be told as one, under the number of the last.
 
     Where the log was trimmed, what stands for it comes first: some events as they were, then a ``snapshot`` of all
-    texts, under the number of the last trimmed event. Whoever has seen ``end`` is told nothing. As long as somebody
-    takes what is told here, the run does not end for want of a reader. Without an ``end`` this stops only when the
-    process does.
+    texts, under the number of the last trimmed event. Where the whole log is gone, who has seen nothing is told the run
+    in few events, if the store keeps them. Whoever has seen ``end`` is told nothing. As long as somebody takes what is
+    told here, the run does not end for want of a reader. Without an ``end`` this stops only when the process does.
 
     Args:
         run: The record, as it was when the reader came.
@@ -54,8 +54,9 @@ async def watch_run(
                 attend_at = clock() + attend_seconds
             is_quiet = clock() >= quiet_until
             told = await reader.follow(events) if events else []
-            if not events and (is_quiet or reader.misses_something):
-                await reader.look_for_loss()
+            if not events and (is_quiet or reader.misses_something) and (whole := await reader.look_for_loss()):
+                yield whole
+                return
             if told or is_quiet:
                 yield told
                 quiet_until = clock() + quiet_seconds
@@ -90,14 +91,21 @@ class _Reader:
         """Whether events that were there when the reader came have not been told."""
         return self._position < self._run.last_seq
 
-    async def look_for_loss(self) -> None:
+    async def look_for_loss(self) -> list[RunEvent]:
         """Make sure that the rest will come: the log of a run that has ended holds its end.
 
+        Returns:
+            The whole run in few events, where its log is gone and the reader has seen nothing of it; else nothing.
+
         Raises:
-            RunLogGoneError: it does not.
+            RunLogGoneError: the rest will not come.
         """
         run = await self._runs.get(self._run.run_id)
         if run.status.is_terminal and self._position < run.last_seq:
             last = await self._runs.events(run.run_id, after=self._position)
             if not last or not isinstance(last[-1].fact, Ended):
-                raise RunLogGoneError(run.run_id)
+                whole = [] if self._position else await self._runs.retold(run.run_id)
+                if not whole:
+                    raise RunLogGoneError(run.run_id)
+                return whole
+        return []

@@ -118,6 +118,15 @@ async def test_a_failing_server_is_given_up_with_its_words() -> None:
     assert door.usage().roles["task"].failed_calls == 1
 
 
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"", b'{"choices": [{"mess'])
+async def test_a_page_of_a_gateway_instead_of_an_answer_is_asked_again(body: bytes) -> None:
+    with OpenAIServer(in_order(Reply(raw=body), Reply("ok"))) as server:
+        answers = await _ask(await _broker(server))
+
+    assert answers.text(0) == "ok"
+    assert len(server.received) == 2
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
@@ -125,7 +134,8 @@ async def test_a_failing_server_is_given_up_with_its_words() -> None:
         (error(400), "invalid_request"),
         (error(404, code="model_not_found"), "unsupported_model"),
         (error(400, code="context_length_exceeded"), "context_window_exceeded"),
-        (Reply(raw=b"this is not JSON"), "provider"),
+        (Reply(raw=b"this is not JSON"), "transport"),
+        (error(418), "provider"),
         (Reply(hang_up=True), "transport"),
     ],
 )

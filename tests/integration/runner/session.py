@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from dspy_service.domain.catalogue.entries import ModuleEntry
 from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.frames import Frame, FrameReader, encode
 from dspy_service.domain.spec import JobSpec
@@ -163,9 +164,19 @@ class Session:
         with self._sending:
             self.child.sock.sendall(encode(frame))
 
-    def order(self, spec: dict[str, Any], dataset: list[dict[str, Any]], *, roles: list[str], threads: int) -> None:
-        """Send a job."""
+    def order(
+        self,
+        spec: dict[str, Any],
+        dataset: list[dict[str, Any]],
+        *,
+        roles: list[str],
+        threads: int,
+        modules: Sequence[ModuleEntry] = (),
+    ) -> None:
+        """Send a job; ``modules`` are the operator's own."""
         registry = Registry()
+        for module in modules:
+            registry.register_module(module)
         parsed = JobSpec.model_validate(spec)
         role: dict[str, Any] = {"model": "openai/scripted", "temperature": None, "max_tokens": None, "capabilities": {}}
         head = {
@@ -244,10 +255,11 @@ def run_job(
     *,
     rows: int = 20,
     threads: int = 4,
+    modules: Sequence[ModuleEntry] = (),
     **options: Any,  # noqa: ANN401  # of Session
 ) -> Report:
     """Run one job from start to end and return all that the runner said."""
     roles = ["task", "prompt", *(["reflection"] if "reflection_model_config" in spec else [])]
     with session(**options) as runner:
-        runner.order(spec, scripted.rows(rows), roles=roles, threads=threads)
+        runner.order(spec, scripted.rows(rows), roles=roles, threads=threads, modules=modules)
         return runner.until(*TERMINAL)

@@ -136,7 +136,27 @@ def test_the_metadata_says_what_the_program_is() -> None:
     assert metadata["signature"]["fields"] == [
         {"name": "text", "side": "input", "type": "str", "desc": "the ticket"},
         {"name": "label", "side": "output", "type": "Literal['billing', 'tech']", "desc": "${label}"},
-        {"name": "details", "side": "output", "type": "Optional[Details]", "desc": "${details}"},
+        {
+            "name": "details",
+            "side": "output",
+            "type": "Optional[Details]",
+            "desc": "${details}",
+            "json_schema": {
+                "$defs": {
+                    "Details": {
+                        "description": "What else the ticket says.",
+                        "properties": {
+                            "urgency": {"title": "Urgency", "type": "integer"},
+                            "tags": {"default": [], "items": {"type": "string"}, "title": "Tags", "type": "array"},
+                        },
+                        "required": ["urgency"],
+                        "title": "Details",
+                        "type": "object",
+                    }
+                },
+                "anyOf": [{"$ref": "#/$defs/Details"}, {"type": "null"}],
+            },
+        },
     ]
 
 

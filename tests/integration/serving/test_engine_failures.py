@@ -1,5 +1,7 @@
 """A served program against a provider that fails, over a real connection."""
 
+import json
+
 import dspy
 import pytest
 
@@ -60,15 +62,33 @@ async def test_a_provider_that_limits_the_rate_says_when_to_come_back() -> None:
         (error(401, message="bad key sk-secret-0123456789"), "lm_auth"),
         (error(503), "lm_transport"),
         (error(400, code="context_length_exceeded", message="too long"), "lm_context_overflow"),
+        (error(400, message="no such option (key sk-secret-0123456789)"), "model_error"),
+        (error(404, message="no such model"), "model_error"),
         (Reply(hang_up=True), "lm_transport"),
+        (Reply(raw=b"<html>Bad gateway</html>", headers={"Content-Type": "text/html"}), "lm_transport"),
+        (Reply(raw=b"", headers={"Content-Type": "text/event-stream"}), "lm_transport"),
+        (Reply(raw=b"data: {oops\n\ndata: [DONE]\n\n"), "lm_transport"),
+        (Reply(raw=b'data: {"choices":[],"usage":{"prompt_tokens":-5}}\n\ndata: [DONE]\n\n'), "lm_transport"),
     ],
-    ids=["auth", "down", "context", "hung-up"],
+    ids=[
+        "auth",
+        "down",
+        "context",
+        "refused",
+        "unknown",
+        "hung-up",
+        "a-page",
+        "nothing",
+        "no-json",
+        "wrong-usage",
+    ],
 )
 async def test_a_failure_has_a_stable_code_and_tells_no_key(reply: Reply, code: str) -> None:
     facts, _ = await _facts(in_order(reply))
 
     failed = _failure(facts)
-    assert failed.error.code == code
+    assert (failed.error.code, failed.error.model) == (code, "openai/test")
+    assert failed.error.message.startswith(f"The model openai/test failed ({failed.error.kind}): ")
     assert not failed.partial
     assert "sk-secret" not in failed.error.message
 
@@ -86,12 +106,25 @@ async def test_a_connection_that_breaks_after_a_piece_is_not_asked_again() -> No
     assert facts[-2].usage.estimated_calls == 1
 
 
+async def test_a_provider_that_fails_in_the_middle_may_be_asked_again_by_the_caller() -> None:
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "test"}
+    begun = {**chunk, "choices": [{"index": 0, "delta": {"content": "[[ ## answer ## ]]\nParis, of course"}}]}
+    failed = {"error": {"message": "The server had an error.", "type": "server_error", "code": None}}
+    raw = "".join(f"data: {json.dumps(each)}\n\n" for each in (begun, failed)).encode()
+    facts, server = await _facts(lambda _body: Reply(raw=raw, headers={"Content-Type": "text/event-stream"}))
+
+    error = _failure(facts).error
+    assert (error.code, error.kind, error.retryable, _failure(facts).partial) == ("lm_transport", "server", True, True)
+    assert len(server.received) == 1
+
+
 async def test_a_model_that_falls_silent_is_given_up() -> None:
     pieces = ["[[ ## answer ## ]]\n", "Par", "is ", "Paris"]
     limits = StreamLimits(quiet_seconds=0.15, retry=_QUICK)
     facts, _ = await _facts(lambda _body: Reply(pieces=pieces, piece_seconds=5), limits=limits)
 
     assert _failure(facts).error.code == "lm_timeout"
+    assert _failure(facts).error.message.endswith("The model said nothing for 0.15 s.")
 
 
 async def test_a_model_that_says_nothing_is_asked_again_and_then_given_up() -> None:
@@ -99,7 +132,17 @@ async def test_a_model_that_says_nothing_is_asked_again_and_then_given_up() -> N
     facts, server = await _facts(lambda _body: Reply(_ANSWER, delay_seconds=30), limits=limits)
 
     assert _failure(facts).error.code == "lm_timeout"
+    assert _failure(facts).error.message.endswith("The model said nothing for 0.1 s.")
     assert len(server.received) == 3
+
+
+async def test_a_model_that_goes_on_for_ever_is_given_up() -> None:
+    pieces = ["[[ ## answer ## ]]\n", *["Paris, "] * 10_000]
+    limits = StreamLimits(whole_seconds=0.4, retry=_QUICK)
+    facts, _ = await _facts(lambda _body: Reply(pieces=pieces, piece_seconds=0.01), limits=limits)
+
+    assert (_failure(facts).error.code, _failure(facts).partial) == ("lm_timeout", True)
+    assert _failure(facts).error.message.endswith("The model was still answering after 0.4 s.")
 
 
 async def test_an_answer_in_the_wrong_form_is_asked_for_anew_and_what_was_sent_of_it_is_taken_back() -> None:
@@ -157,3 +200,34 @@ async def test_a_version_that_is_gone_ends_the_run() -> None:
 
     assert _failure(facts).error.code == "internal"
     assert server.received == []
+
+
+async def test_half_a_character_of_a_model_is_mended_and_costs_no_answer() -> None:
+    pieces = ["[[ ## answer ## ]]\nlone \ud83d, halves \ud83d", "\ude00, end \ude00\n\n[[ ## completed ## ]]"]
+    facts, _ = await _facts(lambda _body: Reply(pieces=pieces))
+
+    final = facts[-1]
+    assert isinstance(final, Predicted)
+    assert final.answer == texts(facts)["answer"] == "lone \ufffd, halves \U0001f600, end \ufffd"
+
+
+async def test_a_provider_may_send_a_long_answer_in_one_piece() -> None:
+    answer = "a line of the answer, " * 50_000
+    facts, _ = await _facts(lambda _body: Reply(pieces=["[[ ## answer ## ]]\n" + answer]))
+
+    assert facts[-1].type == "final"
+    assert texts(facts)["answer"] == answer.rstrip()
+
+
+async def test_a_provider_that_does_not_stream_is_understood_and_asked_once() -> None:
+    whole = {"message": {"role": "assistant", "content": _ANSWER}, "index": 0, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+    raw = json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [whole], "usage": usage})
+    facts, server = await _facts(lambda _body: Reply(raw=raw.encode()))
+
+    final = facts[-1]
+    assert isinstance(final, Predicted)
+    assert final.answer == texts(facts)["answer"] == "Paris"
+    assert final.usage is not None
+    assert (final.usage.total_tokens, final.usage.estimated_calls) == (15, 0)
+    assert len(server.received) == 1

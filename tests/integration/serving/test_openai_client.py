@@ -8,9 +8,10 @@ import dspy
 import openai
 import pytest
 
+from dspy_service.client import Client
 from dspy_service.domain.spec import ModelSettings
 from tests.support.api_process import api_process
-from tests.support.openai_server import OpenAIServer, Reply
+from tests.support.openai_server import OpenAIServer, Reply, error
 from tests.support.processes import wait_until
 from tests.support.serving_stage import serving_stage
 
@@ -23,7 +24,10 @@ QUESTION: Any = [{"role": "user", "content": "Why?"}]
 
 
 def _as_asked(body: dict[str, object]) -> Reply:
-    return SLOW if "slow" in str(body["messages"]) else QUICK
+    asked = str(body["messages"])
+    if "refused" in asked:
+        return error(400, message="no such option, key sk-secret-0123456789")
+    return SLOW if "slow" in asked else QUICK
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,57 @@ def test_a_cancelled_response_ends_and_its_model_call_is_closed(user: openai.Ope
     assert kinds[-1] == "response.incomplete"
     assert user.responses.retrieve(ids[0]).status == "cancelled"
     wait_until(lambda: provider.received[-1].closed_at is not None, seconds=5)
+
+
+def test_a_response_that_is_deleted_while_it_is_written_is_gone_and_its_model_call_is_closed(
+    user: openai.OpenAI, provider: OpenAIServer
+) -> None:
+    stream = user.responses.create(model="qa", input="Be slow and go.", stream=True, background=True)
+    made = next(each.response.id for each in stream if each.type == "response.created")
+    next(each for each in stream if each.type == "response.output_text.delta")
+    stream.close()
+
+    user.responses.delete(made)
+
+    with pytest.raises(openai.NotFoundError):
+        user.responses.retrieve(made)
+    wait_until(lambda: provider.received[-1].closed_at is not None, seconds=5)
+
+
+def test_a_response_is_told_what_was_said_in_its_conversation(
+    user: openai.OpenAI, url: str, provider: OpenAIServer
+) -> None:
+    with Client(url.removesuffix("/v1")) as client:
+        said = client.chat.say("What is your name?", program="qa", user_id="ann")
+
+        asked: Any = {"model": "qa", "input": "And mine?", "conversation": said.conversation_id, "user": "ann"}
+        response = user.responses.create(**asked)
+
+        told = client.chat.conversation(said.conversation_id).messages
+    prompt = str(provider.received[-1].body["messages"])
+    assert "What is your name?" in prompt
+    assert "And mine?" in prompt
+    assert [each.text for each in told] == ["What is your name?", ANSWER, "And mine?", response.output_text]
+
+
+def test_a_refusal_of_the_model_is_told_whole_and_in_a_stream(user: openai.OpenAI) -> None:
+    question: Any = [{"role": "user", "content": "Be refused."}]
+
+    with pytest.raises(openai.InternalServerError) as whole:
+        user.chat.completions.create(model="qa", messages=question)
+    with pytest.raises(openai.APIError) as streamed:
+        list(user.chat.completions.create(model="qa", messages=question, stream=True))
+    events = list(user.responses.create(model="qa", input="Be refused.", stream=True))
+
+    assert whole.value.status_code == 502
+    for caught in (whole.value, streamed.value):
+        assert caught.code == "model_error"
+        assert "The model openai/test failed (invalid_request): no such option" in caught.message
+        assert "sk-secret" not in str(caught.body)
+    last = events[-1]
+    assert last.type == "response.failed"
+    assert last.response.error is not None
+    assert "The model openai/test failed" in last.response.error.message
 
 
 def test_a_program_is_a_language_model_of_dspy(url: str) -> None:

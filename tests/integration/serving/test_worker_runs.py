@@ -121,59 +121,6 @@ async def test_runs_of_a_killed_process_end_and_others_go_on_elsewhere(stage: Se
     assert after.status is RunStatus.COMPLETED
 
 
-async def test_a_worker_that_is_told_to_end_lets_quick_runs_end_and_gives_up_slow_ones(stage: ServingStage) -> None:
-    worker = await stage.worker()
-    slow = await ask_slowly(stage)
-    quick = await stage.ask()
-    await stage.writes(quick)
-
-    signal_to(worker, signal.SIGTERM)
-    code = await exit_of(worker)
-
-    ended = [await stage.runs.get(run_id) for run_id in (quick, slow)]
-    assert code == 0
-    assert [run.status for run in ended] == [RunStatus.COMPLETED, RunStatus.FAILED]
-    assert ended[1].error is not None
-    assert ended[1].error.code == "worker_lost"
-    assert any(event.fact.type == "status" and event.fact.phase == "drain" for event in await stage.events(slow))
-
-
-async def test_a_process_that_gets_the_signal_itself_drains_and_is_replaced(stage: ServingStage) -> None:
-    worker = await stage.worker()
-    quick = await stage.ask()
-    await stage.writes(quick)
-    before = worker.children()
-
-    for child in before:
-        child.send(signal.SIGTERM)
-    run = await stage.ended(quick)
-    await until(lambda: _is_true(bool(worker.children()) and not worker.children() & before), seconds=20)
-    after = await stage.ended(await stage.ask())
-
-    assert run.status is RunStatus.COMPLETED
-    assert after.status is RunStatus.COMPLETED
-
-
-async def test_a_run_that_nobody_has_begun_to_answer_outlives_its_worker(
-    stage: ServingStage, provider: OpenAIServer
-) -> None:
-    provider.script = lambda _body: Reply(pieces=WORDS[:3], delay_seconds=3600)
-    first = await stage.worker()
-    run_id = await stage.ask()
-    await until(lambda: _is_true(bool(provider.received)))
-
-    signal_to(first, signal.SIGTERM)
-    await exit_of(first)
-    given_back = await stage.runs.get(run_id)
-    provider.script = lambda _body: QUICK
-    await stage.worker()
-    run = await stage.ended(run_id)
-
-    assert given_back.status is RunStatus.QUEUED
-    assert run.status is RunStatus.COMPLETED
-    assert run.fence == 2
-
-
 async def test_two_processes_share_the_runs_and_each_run_has_one(stage: ServingStage) -> None:
     await stage.worker(processes=2)
 

@@ -11,8 +11,8 @@ MODEL = {"name": "demo/in-context"}
 
 
 def body(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON
-    """Return a body that uploads a program; ``files`` goes to the files, the rest stands beside them."""
-    program, metadata = compiled_files(**changes.pop("files", {}))
+    """Return a body that uploads a program; ``fields`` and ``files`` make the files, the rest stands beside them."""
+    program, metadata = compiled_files(*changes.pop("fields", ()), **changes.pop("files", {}))
     return {
         "program": json.loads(program),
         "program_metadata": json.loads(metadata),

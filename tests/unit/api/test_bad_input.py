@@ -85,7 +85,11 @@ MALFORMED = {
         "model_config.base_url",
         "looks like a secret",
     ),
-    "too much metadata": (payload(metadata={str(n): "x" for n in range(17)}), "metadata", "at most 16"),
+    "too much metadata": (
+        payload(metadata={str(n): "x" for n in range(17)}),
+        "metadata",
+        "must have at most 16 items",
+    ),
     "long metadata": (payload(metadata={"note": "x" * 129}), "metadata.note", "at most 128"),
 }
 

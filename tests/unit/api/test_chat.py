@@ -113,6 +113,19 @@ async def test_a_conversation_of_another_tenant_is_not_found(client: httpx.Async
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("token", [None, "dsk_0123456789abcdef.wrong"], ids=["none", "wrong"])
+async def test_b17_who_shows_no_key_that_opens_is_401(
+    client: httpx.AsyncClient, services: Services, token: str | None
+) -> None:
+    await header(services)
+
+    sent = {} if token is None else {"authorization": f"Bearer {token}"}
+    answers = [await client.post(path, json={"message": "hi"}, headers=sent) for path in ("/chat", "/chat/stream")]
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers)
+
+
 async def test_a_key_without_the_scope_may_not_chat(client: httpx.AsyncClient, services: Services) -> None:
     answer = await client.post(
         "/chat", json={"message": "hi"}, headers=await header(services, scopes=[Scope.JOBS_READ])
@@ -140,8 +153,10 @@ async def test_what_cannot_be_answered_is_refused_and_leaves_nothing(
 ) -> None:
     answer = await client.post("/chat", json=body)
 
+    detail = answer.json()["detail"]
+    named = detail if isinstance(detail, str) else [problem["field"] for problem in detail]
     assert answer.status_code == status
-    assert word in answer.text
+    assert word in named
     assert (await client.get("/conversations")).json()["data"] == []
 
 

@@ -53,6 +53,7 @@ async def test_only_the_versioned_form_is_listed(document: dict[str, Any]) -> No
         "/v1/runs/{run_id}",
         "/v1/runs/{run_id}/events",
         "/v1/runs/{run_id}/cancel",
+        "/v1/usage",
         "/v1/models",
         "/v1/models/{model}",
         "/v1/chat/completions",

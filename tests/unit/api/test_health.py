@@ -125,6 +125,15 @@ class TestWithAMinimumOfL2:
         assert answer.json()["workers"] == {"live": 2, "eligible": 1, "concurrency": 2}
 
 
+@pytest.mark.parametrize("path", ["/health", "/v1/health/ready", "/health/live"])
+async def test_a_probe_may_ask_for_the_status_alone(path: str, client: httpx.AsyncClient, jobs: MemoryJobStore) -> None:
+    await working.announce(jobs, "L2")
+
+    answer = await client.head(path)
+
+    assert answer.status_code == 200
+
+
 async def test_the_process_is_live_whatever_it_stands_on(client: httpx.AsyncClient, services: Services) -> None:
     answer = await client.get("/health/live")
 

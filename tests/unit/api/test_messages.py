@@ -125,7 +125,19 @@ async def test_a_corrected_answer_becomes_a_row_and_a_disliked_one_does_not(
 
     (row,) = await rows(client)
 
-    assert (row["question"], row["answer"], "sources" in row) == ("one", "Better.", False)
+    assert (row["question"], row["answer"]) == ("one", "Better.")
+
+
+async def test_all_rows_have_the_same_columns(client: httpx.AsyncClient, talk: list[Any]) -> None:
+    """What ``POST /run`` asks of a dataset; a correction names only what was wrong."""
+    corrected = {"rating": "down", "expected": {"answer": "Better."}}
+    await client.post(path_of(talk[0], "feedback"), json=corrected)
+    await client.post(path_of(talk[1], "feedback"), json={"rating": "up"})
+
+    found = await rows(client)
+
+    assert [set(row) for row in found] == [{"question", "history", "answer", "sources"}] * 2
+    assert [row["sources"] for row in found] == [["doc1.pdf"]] * 2
 
 
 async def test_rows_can_be_of_one_program_and_of_one_user(client: httpx.AsyncClient, talk: list[Any]) -> None:
@@ -134,3 +146,33 @@ async def test_rows_can_be_of_one_program_and_of_one_user(client: httpx.AsyncCli
     assert len(await rows(client, "?program=answers&user_id=ann")) == 1
     assert await rows(client, "?program=other") == []
     assert await rows(client, "?user_id=bob") == []
+
+
+async def test_what_is_expected_names_outputs_of_the_answer(client: httpx.AsyncClient, talk: list[Any]) -> None:
+    body = {"rating": "down", "expected": {"answer": "2", "answr": "2"}}
+
+    refused = await client.post(path_of(talk[0], "feedback"), json=body)
+
+    (problem,) = refused.json()["detail"]
+    assert (refused.status_code, problem["field"]) == (422, "expected.answr")
+    assert "answer" in problem["message"]
+    assert await rows(client) == []
+
+
+async def test_what_is_expected_has_the_types_of_the_outputs(client: httpx.AsyncClient, talk: list[Any]) -> None:
+    body = {"rating": "down", "expected": {"answer": 2, "sources": ["doc2.pdf"]}}
+
+    refused = await client.post(path_of(talk[0], "feedback"), json=body)
+
+    (problem,) = refused.json()["detail"]
+    assert refused.status_code == 422
+    assert problem == {"field": "expected.answer", "message": "must be a valid string"}
+    assert await rows(client) == []
+
+
+async def test_a_message_that_is_not_there_is_called_one(client: httpx.AsyncClient, talk: list[Any]) -> None:
+    path = f"/conversations/{talk[0]['conversation_id']}/messages/msg_none/regenerate"
+
+    answer = await client.post(path)
+
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no message 'msg_none'.")

@@ -11,7 +11,7 @@ from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
 from dspy_service.domain.keys import Scope
 from dspy_service.domain.serving.run import RunError
-from dspy_service.domain.serving.run_events import Failed, RunFact, TextReplaced, TokenWritten
+from dspy_service.domain.serving.run_events import Cancelled, Failed, RunFact, TextReplaced, TokenWritten
 from tests.support.run_samples import a_new_run, queued
 from tests.support.scripted_serving import Script, ScriptedServing, say, scripted_serving, tell
 from tests.support.served_programs import a_field, a_new_version, an_interface
@@ -172,9 +172,10 @@ async def test_a_key_needs_the_scope_to_invoke(client: httpx.AsyncClient, servic
     [
         (RunError(code="lm_timeout", message="The model took too long."), 504, {}),
         (RunError(code="lm_rate_limited", message="Slow down.", retry_after_seconds=1.2), 429, {"retry-after": "2"}),
+        (RunError(code="model_error", message="The model m failed.", model="m", kind="invalid_request"), 502, {}),
         (RunError(code="program_error", message="It failed."), 500, {}),
     ],
-    ids=["timeout", "rate", "program"],
+    ids=["timeout", "rate", "model", "program"],
 )
 async def test_a_run_that_fails_is_an_error_with_its_code(
     error: RunError, status: int, headers: dict[str, str], client: httpx.AsyncClient, services: Services, program: str
@@ -185,6 +186,16 @@ async def test_a_run_that_fails_is_an_error_with_its_code(
     assert (answer.status_code, answer.json()["error"]) == (status, error.code)
     assert answer.json()["detail"] == f"{error.message} This was run {serving.served[0].run_id}."
     assert headers.items() <= dict(answer.headers).items()
+
+
+async def test_a_run_past_its_deadline_names_the_option(
+    client: httpx.AsyncClient, services: Services, program: str
+) -> None:
+    async with scripted_serving(services.runs, tell(Cancelled(reason="deadline"))):
+        answer = await client.post(f"/programs/{program}/predict", json=QUESTION)
+
+    assert (answer.status_code, answer.json()["error"]) == (504, "deadline_exceeded")
+    assert "`deadline_seconds`" in answer.json()["detail"]
 
 
 async def test_an_answer_that_was_cut_off_says_so(client: httpx.AsyncClient, services: Services, program: str) -> None:

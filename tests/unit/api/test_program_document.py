@@ -44,6 +44,37 @@ async def test_inputs_and_outputs_have_the_types_of_the_signature(document: dict
     assert schemas["PredictionView"]["properties"]["prediction"] == {"$ref": "#/components/schemas/Prediction"}
 
 
+async def test_what_a_type_of_its_own_defines_stands_among_the_components(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    shape = {
+        "$defs": {"Tag": {"type": "string"}, "Box": {"properties": {"inner": {"$ref": "#/$defs/Box"}}}},
+        "anyOf": [{"$ref": "#/$defs/Box"}, {"type": "array", "items": {"$ref": "#/$defs/Tag"}}],
+    }
+    fields = an_interface(
+        a_field("ticket", type_name="Ticket", json_schema=shape, is_required=False, has_default_of_code=True),
+        a_field("größe", type_name="Size", json_schema={"$defs": {"Tag": {}}, "$ref": "#/$defs/Tag"}),
+        a_field("answer", "output", "Ticket", json_schema=shape),
+    )
+    await services.programs.add_version(a_new_version("own", interface=fields))
+
+    document = (await client.get("/programs/own@v1/openapi.json")).json()
+
+    schemas = document["components"]["schemas"]
+    known = {f"#/components/schemas/{name}" for name in schemas}
+    assert references(document) <= known
+    assert "$defs" not in str(document)
+    assert schemas["Inputs"]["required"] == ["größe"]
+    assert schemas["Inputs"]["properties"]["ticket"] == {
+        "anyOf": [
+            {"$ref": "#/components/schemas/ticket.Box"},
+            {"type": "array", "items": {"$ref": "#/components/schemas/ticket.Tag"}},
+        ]
+    }
+    assert schemas["Inputs"]["properties"]["größe"] == {"$ref": "#/components/schemas/field-1.Tag"}
+    assert schemas["answer.Box"] == {"properties": {"inner": {"$ref": "#/components/schemas/answer.Box"}}}
+
+
 async def test_it_tells_the_routes_of_this_program_alone(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {"/v1/programs/typed@v1/predict", "/v1/programs/typed@v1/predict/stream"}
     assert document["info"]["title"] == "typed"

@@ -7,7 +7,7 @@ import pytest
 
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.bootstrap import Services
-from tests.support.compiled_programs import ANSWER, QUESTION, compiled_files, ended_job
+from tests.support.compiled_programs import compiled_files, ended_job
 from tests.unit.api.deployed import body, deploy, three
 from tests.unit.api.keyed import header
 
@@ -65,8 +65,8 @@ async def test_an_idempotency_key_with_another_program_is_refused(client: httpx.
         ({"job_id": UNKNOWN_JOB, "program": {}}, "", "either `job_id`"),
         ({"program": {}}, "", "either `job_id`"),
         ({"job_id": "nonsense"}, "job_id", "pattern"),
-        ({"program_pickle_base64": "gASV"}, "", "a pickle is code and is never taken"),
-        ({"program.pkl": "gASV"}, "", "a pickle is code and is never taken"),
+        ({"job_id": UNKNOWN_JOB, "program_pickle_base64": "gASV"}, "", "a job has its own"),
+        ({"job_id": UNKNOWN_JOB, "program.pkl": "gASV"}, "program.pkl", "not a known field"),
         ({"program": "gASV", "program_metadata": {}}, "program", "must be"),
         ({"job_id": UNKNOWN_JOB, "adapter": "yaml"}, "adapter", "chat"),
         ({"job_id": UNKNOWN_JOB, "colour": 1}, "colour", "not a known field"),
@@ -92,17 +92,6 @@ async def test_a_name_that_is_none_is_refused_on_the_way_in_and_not_found_afterw
 
     assert (made.status_code, made.json()["detail"][0]["field"]) == (422, "name")
     assert (read.status_code, read.json()["error"]) == (404, "program_not_found")
-
-
-async def test_a_program_that_needs_its_code_says_so(
-    client: httpx.AsyncClient, jobs: MemoryJobStore, artifacts: MemoryArtifactStore
-) -> None:
-    job_id = await ended_job(jobs, artifacts, compiled_files(QUESTION, {**ANSWER, "type": "Details"}))
-
-    answer = await client.post("/programs/answers/versions", json={"job_id": job_id})
-
-    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_request")
-    assert "'answer', Details, is defined in submitted code" in answer.json()["detail"]
 
 
 async def test_an_endpoint_that_the_operator_does_not_allow_is_refused(

@@ -3,9 +3,11 @@
 import httpx
 import pytest
 
+from dspy_service.adapters.memory import MemoryJobStore
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
 from dspy_service.config import Settings
+from tests.support import working
 from tests.unit.api.conftest import ADDRESS
 from tests.unit.api.keyed import header
 from tests.unit.api.payloads import payload
@@ -87,6 +89,20 @@ class TestQuota:
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].json()["error"] == "quota_exceeded"
         assert (await client.post("/run", json=payload(), headers=theirs)).status_code == 200
+
+    async def test_a_retry_needs_a_share_too(
+        self, client: httpx.AsyncClient, services: Services, jobs: MemoryJobStore
+    ) -> None:
+        mine = await header(services)
+        failed = (await client.post("/run", json=payload(), headers=mine)).json()["job_id"]
+        await working.fail(jobs, failed, await working.start(jobs, failed))
+        for _ in range(2):
+            await client.post("/run", json=payload(), headers=mine)
+
+        answer = await client.post(f"/jobs/{failed}/retry", headers=mine)
+
+        assert (answer.status_code, answer.json()["error"]) == (429, "quota_exceeded")
+        assert (await client.get(f"/jobs/{failed}/summary", headers=mine)).json()["status"] == "failed"
 
     async def test_open_mode_has_no_quota(self, client: httpx.AsyncClient) -> None:
         answers = [await client.post("/run", json=payload()) for _ in range(4)]

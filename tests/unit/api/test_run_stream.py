@@ -10,13 +10,13 @@ from dspy_service.api.run_stream import run_stream
 from dspy_service.app import create_app
 from dspy_service.bootstrap import Services
 from dspy_service.domain.serving.run import Run
-from tests.support.run_samples import COMPLETED, in_progress, queued, taken, the_final
+from tests.support.run_samples import COMPLETED, completed, in_progress, queued, taken, the_final
 
 
 @pytest.fixture
 def request_(services: Services) -> Request:
     app = create_app(services)
-    return Request({"type": "http", "app": app, "state": {"request_id": "r1"}, "headers": []})
+    return Request({"type": "http", "method": "GET", "app": app, "state": {"request_id": "r1"}, "headers": []})
 
 
 async def told(run: Run, request: Request, services: Services, *, ping_seconds: float) -> AsyncIterator[str]:
@@ -53,3 +53,18 @@ async def test_an_open_stream_is_counted(request_: Request, services: Services) 
     await services.runs.aclose()
     assert {name async for name in messages} <= {"ping"}
     assert request_.app.state.open_streams.count == 0
+
+
+@pytest.mark.parametrize(("method", "head"), [("GET", "retry: 1500\nid: 1\n"), ("POST", "id: 1\n")])
+async def test_no_block_is_without_data_and_only_a_browser_hears_when_to_come_back(
+    request_: Request, services: Services, method: str, head: str
+) -> None:
+    run = await completed(services.runs)
+    request_.scope["method"] = method
+
+    response = run_stream(run, V1(run.run_id), request=request_, services=services)
+
+    text = b"".join([bytes(part) async for part in response.body_iterator]).decode()
+    blocks = text.removesuffix("\n\n").split("\n\n")
+    assert text.startswith(head)
+    assert all("\ndata: {" in block for block in blocks)

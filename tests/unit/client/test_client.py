@@ -9,12 +9,12 @@ import pytest
 from dspy_service.client import (
     ApiError,
     AsyncClient,
+    NotFoundError,
     NotYetError,
     RequestRejectedError,
     ServiceUnavailableError,
     ServiceUnreachableError,
     UnexpectedAnswerError,
-    UnknownJobError,
 )
 from dspy_service.client.answers import WebhookSecret
 from tests.unit.client import subjects
@@ -30,7 +30,7 @@ ROWS = [{"ticket": "Where is it?", "team": "delivery"}, {"ticket": "Refund me", 
     [
         (400, RequestRejectedError),
         (413, RequestRejectedError),
-        (404, UnknownJobError),
+        (404, NotFoundError),
         (409, NotYetError),
         (503, ServiceUnavailableError),
         (500, ApiError),

@@ -1,5 +1,6 @@
 """What the clients send about served programs, and what they read; both clients do the same."""
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -83,6 +84,14 @@ CALLS: list[tuple[str, str, Any, Ask, AskAsync]] = [
     ("POST", "/aliases/production/rollback", ALIAS, lambda p: p.roll_back("answers"), lambda p: p.roll_back("answers")),
     ("DELETE", "/aliases/b", None, lambda p: p.delete_alias("answers", "b"), lambda p: p.delete_alias("answers", "b")),
     ("POST", "/versions/2/retire", VERSION, lambda p: p.retire("answers", 2), lambda p: p.retire("answers", 2)),
+    (
+        "DELETE",
+        "/versions/2",
+        None,
+        lambda p: p.delete_version("answers", 2),
+        lambda p: p.delete_version("answers", 2),
+    ),
+    ("DELETE", "", None, lambda p: p.delete("answers"), lambda p: p.delete("answers")),
 ]
 
 
@@ -134,6 +143,17 @@ def test_a_deployment_says_what_the_options_say() -> None:
         "metadata": {"team": "a"},
     }
     assert "model" not in sent
+
+
+def test_a_pickle_is_sent_as_base64() -> None:
+    service = ScriptedService({"/programs/answers/versions": [httpx.Response(201, json=VERSION)]})
+
+    with service.client() as client:
+        client.programs.deploy("answers", program={}, program_metadata={}, program_pickle=b"\x80\x05.")
+
+    sent = service.body()
+    assert base64.b64decode(sent["program_pickle_base64"]) == b"\x80\x05."
+    assert "program_pickle" not in sent
 
 
 @pytest.mark.parametrize("model", ["demo/in-context", {"name": "demo/in-context"}])

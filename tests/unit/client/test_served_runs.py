@@ -177,7 +177,7 @@ def test_trouble_that_lasts_is_raised(read: Read) -> None:
     with pytest.raises(ApiError) as raised:
         read(service)
 
-    assert (raised.value.code, raised.value.request_id) == ("run_log_gone", "r1")
+    assert (raised.value.code, raised.value.request_id, raised.value.status_code) == ("run_log_gone", "r1", 404)
 
 
 @both

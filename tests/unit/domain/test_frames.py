@@ -50,6 +50,16 @@ def test_more_values_than_allowed_are_always_noticed_and_half_as_many_never(valu
         refuse_many_values(body, max_values=values - 1)
 
 
+def test_text_that_is_nothing_but_quotes_is_not_read_to_its_end() -> None:
+    with pytest.raises(ProtocolError, match="more than 10 values"):
+        refuse_many_values(b'""' * 100, max_values=10)
+
+
+def test_a_frame_of_too_many_values_is_not_sent() -> None:
+    with pytest.raises(ProtocolError, match="more than 10 values"):
+        encode({"t": "x", "value": [1] * 20}, max_values=10)
+
+
 def _values(value: object) -> int:
     """Count containers and what stands in them; a name belongs to its value."""
     if isinstance(value, dict):

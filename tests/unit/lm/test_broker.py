@@ -18,7 +18,9 @@ from dspy_service.domain.errors import ProtocolError
 from dspy_service.domain.frames import MAX_FRAME_BYTES
 from dspy_service.domain.journal_entry import JournalEntry
 from tests.support.lm_calls import Answers, ScriptedEngine, broker, lm_frame, request, response
+from workers.lm.engine import CallLimits
 from workers.lm.journal import MemoryJournal
+from workers.lm.retry import RetryPolicy
 
 
 async def _echo(asked: Request) -> Response:
@@ -151,7 +153,7 @@ async def test_an_error_that_may_pass_is_not_journalled() -> None:
             raise outcome
         return await _echo(asked)
 
-    answers, door = Answers(), broker(ScriptedEngine(flaky))
+    answers, door = Answers(), broker(ScriptedEngine(flaky), limits=CallLimits(retry=RetryPolicy(max_attempts=1)))
     door.ask(lm_frame(1), answers)
     await answers.wait(1)
 
@@ -214,17 +216,20 @@ async def test_a_fault_of_our_own_is_an_answer_too(caplog: pytest.LogCaptureFixt
     assert "disk" in caplog.text
 
 
-async def test_text_that_no_runner_could_read_is_an_error_that_is_paid_for() -> None:
-    async def broken(_request: Request) -> Response:
-        return response("lone \ud800 surrogate")
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("cut \ud83d", "cut \ufffd"), ("\ude00 \u00e9", "\ufffd \u00e9"), ("\ud83d" + "\ude00", "\U0001f600")],
+)
+async def test_half_a_character_in_an_answer_costs_no_job(said: str, told: str) -> None:
+    async def cut(_request: Request) -> Response:
+        return response(said)
 
-    answers, door = Answers(), broker(ScriptedEngine(broken))
+    answers, door = Answers(), broker(ScriptedEngine(cut))
 
     door.ask(lm_frame(1), answers)
     await answers.wait(1)
 
-    assert answers.kind(1) == "provider"
-    assert "not valid text" in answers.frames[1]["error"]["message"]
+    assert answers.text(1) == told
     assert door.usage().total_calls == 1
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from dspy import lm15
+from dspy._vendor.lm15.errors import with_credential_origin  # not re-exported by dspy.lm15
 
 from dspy_service.domain.errors import ModelCallError
 from dspy_service.domain.model_errors import ModelErrorKind
@@ -26,6 +27,8 @@ from workers.lm.provider_errors import as_fields, missing_key, translate
         (lm15.ConfigurationError("no"), ModelErrorKind.CONFIGURATION),
         (lm15.TransportError("no"), ModelErrorKind.TRANSPORT),
         (lm15.ProviderError("no"), ModelErrorKind.PROVIDER),
+        (lm15.ProviderError("no", provider_code="odd"), ModelErrorKind.PROVIDER),
+        (lm15.ProviderError("no", provider_code="server_error"), ModelErrorKind.SERVER),
         (KeyError("no"), ModelErrorKind.UNEXPECTED),
     ],
 )
@@ -34,6 +37,12 @@ def test_every_class_has_its_kind(error: Exception, kind: ModelErrorKind) -> Non
 
     assert translated.kind is kind
     assert translated.model == "openai/x"
+
+
+def test_where_a_key_was_found_is_the_operators_own_affair() -> None:
+    refused = with_credential_origin(lm15.AuthError("Bad key"), "environment variable OPENAI_API_KEY")
+
+    assert str(translate(refused, model="m")) == "Bad key"
 
 
 def test_the_providers_words_stay_and_its_librarys_advice_goes() -> None:

@@ -35,15 +35,16 @@ def test_it_gives_up_after_the_last_attempt() -> None:
     assert _POLICY.delay_seconds(_error(), attempt=4, elapsed_seconds=0, jitter=0.0) is None
 
 
-@pytest.mark.parametrize(("retry_after", "elapsed"), [(61.0, 0.0), (10.0, 55.0), (None, 59.9)])
+@pytest.mark.parametrize(("retry_after", "elapsed"), [(60.0, 0.1), (10.0, 55.0), (None, 59.9)])
 def test_it_begins_no_wait_that_would_end_too_late(retry_after: float | None, elapsed: float) -> None:
     error = _error(retry_after_seconds=retry_after)
 
     assert _POLICY.delay_seconds(error, attempt=1, elapsed_seconds=elapsed, jitter=1.0) is None
 
 
-def test_a_provider_that_asks_for_a_day_is_tried_again_after_a_minute() -> None:
-    asked = _error(ModelErrorKind.RATE_LIMIT, retry_after_seconds=86_400.0)
+@pytest.mark.parametrize("kind", [ModelErrorKind.RATE_LIMIT, ModelErrorKind.SERVER])
+def test_a_provider_that_asks_for_a_day_is_tried_again_after_a_minute(kind: ModelErrorKind) -> None:
+    asked = _error(kind, retry_after_seconds=86_400.0)
 
     assert _POLICY.delay_seconds(asked, attempt=1, elapsed_seconds=0, jitter=0.0) == 60
 

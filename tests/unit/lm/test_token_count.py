@@ -44,6 +44,18 @@ def test_silence_and_zeros_are_estimated_on_the_high_side(usage: dict[str, int])
     assert len(_ANSWER) / 4 < counted.completion < len(_ANSWER) / 2
 
 
+@pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cache_read_tokens"])
+def test_absurd_figures_are_not_believed(field: str) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 2, field: 10**30}
+
+    counted = count_tokens(_ask("a question"), _told(**usage))
+
+    assert counted.is_estimated
+    assert 0 < counted.prompt < 100
+    assert 0 < counted.completion < 100
+    assert counted.as_told_by(Usage(**usage)) == Usage(input_tokens=counted.prompt, output_tokens=counted.completion)
+
+
 def test_one_figure_that_is_told_stands_beside_one_that_is_not() -> None:
     counted = count_tokens(_ask("a question"), _told(input_tokens=7))
 

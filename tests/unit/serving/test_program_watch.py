@@ -71,7 +71,7 @@ class Loop(dspy.Module):
         return await self.extract.acall(notes=first.next_thought + second.next_thought)
 
 
-async def test_a_field_that_is_written_again_in_a_loop_has_another_turn() -> None:
+async def test_b7_a_field_that_is_written_again_in_a_loop_has_another_turn() -> None:
     answers = {
         "one": [_chat(next_thought="hm")],
         "two": [_chat(next_thought="ah")],

@@ -16,7 +16,7 @@ from workers.hand_back import Notice
 from workers.serving.loop import LoopRules
 from workers.serving.worker import ServingDoor, ServingWorker
 
-RULES = LoopRules(capacity=10, lease_seconds=LEASE_SECONDS, hand_back_seconds=2.0)
+RULES = LoopRules(capacity=10, lease_seconds=LEASE_SECONDS, drain_seconds=2.0)
 
 
 @pytest.fixture(autouse=True)
@@ -103,5 +103,5 @@ def test_a_bug_at_the_start_is_told_and_does_not_keep_it_from_ending(caplog: pyt
     began = time.monotonic()
     worker.close()
 
-    assert time.monotonic() - began < RULES.hand_back_seconds
+    assert time.monotonic() - began < RULES.drain_seconds
     assert doors.opened == 1

@@ -1,13 +1,14 @@
 """One run is carried out to an end that its log, its record and whoever waits for it agree upon."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from dspy_service.domain.errors import StoreUnavailableError
 from dspy_service.domain.result import Usage
-from dspy_service.domain.serving.run import RunError, RunStatus
-from dspy_service.domain.serving.run_events import Cancelled, Failed, Predicted, TextReplaced, UsageCounted
+from dspy_service.domain.serving.run import Run, RunError, RunStatus
+from dspy_service.domain.serving.run_events import Cancelled, Failed, Predicted, RunFact, TextReplaced, UsageCounted
 from tests.support.run_samples import a_token
 from tests.support.serving_turns import DONE, ScriptedProducer, Turn, a_turn
 from tests.support.waiting import until
@@ -226,8 +227,7 @@ async def test_a_run_without_output_goes_back_to_the_queue() -> None:
     turn = await a_turn(ScriptedProducer(is_held=True, facts=[DONE]))
     await until(turn_has_begun(turn))
 
-    turn.session.tell_of_drain()
-    turn.session.hand_back()
+    turn.session.leave()
     await ended(turn)
 
     assert (await turn.record()).status is RunStatus.QUEUED
@@ -240,7 +240,8 @@ async def test_a_run_with_output_that_must_be_left_may_be_asked_for_anew() -> No
     turn = await a_turn(ScriptedProducer([*TEXT, DONE], is_held=True))
     await until(turn.has_shown_text)
 
-    turn.session.tell_of_drain()
+    turn.session.leave()
+    await until(turn.is_told_of_the_drain)
     turn.session.hand_back()
     await ended(turn)
 
@@ -250,6 +251,41 @@ async def test_a_run_with_output_that_must_be_left_may_be_asked_for_anew() -> No
     assert (record.error.code, record.error.retryable) == ("worker_lost", True)
     assert await turn.types() == ["start", "token", "status", "error", "end"]
     assert [outcome.status for _, outcome, _ in turn.ends.heard] == [RunStatus.FAILED]
+
+
+async def test_what_was_on_its_way_when_a_run_was_given_back_is_void() -> None:
+    turn = await a_turn(_LastWords([*TEXT, DONE], is_held=True))
+    await until(turn_has_begun(turn))
+
+    turn.session.leave()
+    await ended(turn)
+
+    assert (await turn.record()).status is RunStatus.QUEUED
+    assert await turn.types() == ["start"]
+
+
+async def test_an_answer_that_is_ready_in_the_moment_of_its_return_is_void_too() -> None:
+    turn = await a_turn(ScriptedProducer([DONE], is_held=True))
+    await until(turn_has_begun(turn))
+
+    turn.producer.released.set()
+    turn.session.leave()
+    await ended(turn)
+
+    assert (await turn.record()).status is RunStatus.QUEUED
+    assert await turn.types() == ["start"]
+
+
+class _LastWords(ScriptedProducer):
+    """Tells all that it knows when it is told to end, as a program does whose model has just begun to answer."""
+
+    async def produce(self, run: Run) -> AsyncGenerator[list[RunFact], None]:
+        self.begun.append(run.run_id)
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            yield list(self.facts)
+            raise
 
 
 def turn_has_begun(turn: Turn):  # noqa: ANN201 - a condition

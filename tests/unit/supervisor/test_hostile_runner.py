@@ -9,6 +9,7 @@ import pytest
 from dspy_service.domain.events import EventType
 from dspy_service.domain.frames import Frame, encode
 from dspy_service.domain.job import JobStatus
+from dspy_service.domain.supervision import NoRunnerError
 from tests.support.claims import told
 from tests.support.lm_calls import lm_frame
 from tests.support.scripted_child import KILLED, READY, RESULT, RUNNING, Peer, sleep_until_killed
@@ -196,16 +197,15 @@ async def test_a_runner_that_is_not_confined_as_planned_gets_no_source(ready: Fr
         with contextlib.suppress(ConnectionError):
             received.append(peer.receive())
 
-    report, _ = await run_attempt(runner, runner)
+    with pytest.raises(NoRunnerError):
+        await run_attempt(runner, runner)
 
-    assert report.failure.kind == "runner_not_ready"
     assert received == []
 
 
 async def test_a_runner_that_is_never_ready_is_given_up() -> None:
-    report, _ = await run_attempt(sleep_until_killed, sleep_until_killed, ready_seconds=0.1)
-
-    assert "not ready after 0.1 s" in report.failure.message
+    with pytest.raises(NoRunnerError, match=r"not ready after 0\.1 s"):
+        await run_attempt(sleep_until_killed, sleep_until_killed, ready_seconds=0.1)
 
 
 async def test_a_standby_runner_that_dies_at_once_is_replaced() -> None:

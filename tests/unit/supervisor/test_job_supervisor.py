@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 from typing import Never
 
 import pytest
@@ -11,7 +12,7 @@ from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import LeaseLostError, ModelCallError
 from dspy_service.domain.events import EventType
 from dspy_service.domain.job import Claim, JobStatus
-from dspy_service.domain.supervision import Reins
+from dspy_service.domain.supervision import NoRunnerError, Reins
 from tests.support.claims import JOB_ID, claimed, take_over, told
 from tests.support.lm_calls import lm_frame, rows, spec
 from tests.support.scripted_child import READY, RESULT, RUNNING, Peer, ScriptedChild, sleep_until_killed
@@ -201,3 +202,21 @@ async def test_a_machine_that_cannot_start_the_next_runner_keeps_this_jobs_repor
 
     assert report.status is JobStatus.SUCCESS
     assert "no more processes" in caplog.text
+
+
+async def test_a_machine_that_starts_no_process_is_not_the_jobs_fault() -> None:
+    def launch() -> Never:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    jobs, claim = await claimed()
+    supervisor = JobSupervisor(
+        standby=Standby(launch),
+        level="L1",
+        doors=Doors(None),
+        catalogue=Registry(),
+        artifacts=MemoryArtifactStore(),
+        secret_key=SECRET_KEY,
+    )
+
+    with pytest.raises(NoRunnerError, match=r"^Resource temporarily unavailable\.$"):
+        await supervisor.run(claim, rows(3), jobs=jobs, reins=Reins(), keep_best=Kept())

@@ -8,7 +8,7 @@ import pytest
 from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore
 from dspy_service.domain.errors import LeaseLostError, StoreUnavailableError
 from dspy_service.domain.job import Claim, Job, JobStatus, Outcome, Wish
-from dspy_service.domain.supervision import Reins, RunReport
+from dspy_service.domain.supervision import NoRunnerError, Reins, RunReport
 from tests.support.claims import DATASET, JOB_ID, new_job, take_over
 from tests.support.executed import HASTY, NoArtifacts, ScriptedSupervisor, execute_job
 
@@ -129,6 +129,15 @@ async def test_a_supervisor_that_misses_a_store_gives_the_job_back(caplog: pytes
     job = await jobs.get(JOB_ID)
     assert (job.status, job.attempt, job.losses) == (JobStatus.PENDING, 1, 0)
     assert "given back" in caplog.text
+
+
+async def test_a_worker_that_can_start_no_process_gives_the_job_back() -> None:
+    jobs, artifacts = await execute_job(ScriptedSupervisor(NoRunnerError("It was not ready after 60 s.")))
+
+    job = await jobs.get(JOB_ID)
+    assert (job.status, job.attempt, job.losses, job.result_path) == (JobStatus.PENDING, 1, 0, None)
+    assert job.message == "The process for this job did not start; the job is tried again. It was not ready after 60 s."
+    assert await artifacts.list(JOB_ID) == []
 
 
 async def test_an_illegal_end_still_ends_the_job_as_failed() -> None:

@@ -103,7 +103,7 @@ async def test_another_job_stores_rows_are_left_alone(
     assert LEFT in await artifacts.list("datasets")
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
         (
-            "The rows in datasets/ belong to another job store, so those that no job names stay there. When no other "
+            "The files in datasets/ belong to another job store, so those that nobody names stay there. When no other "
             "job store uses them, delete datasets/owner.txt."
         )
     ]

@@ -95,7 +95,7 @@ def _number(field: Field) -> bool:
 
 
 def _as_number(value: str, field: Field) -> str:
-    digits = re.search(r"-?\d+(?:\.\d+)?", value.replace(",", ""))
+    digits = re.search(r"-?[0-9]+(?:\.[0-9]+)?", value.replace(",", ""))
     if not digits:
         return "0"
     return str(int(float(digits[0]))) if field.type_name == "int" else digits[0]

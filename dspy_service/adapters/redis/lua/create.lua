@@ -12,14 +12,6 @@ local function refused(...)
   return { ... }
 end
 
-local function unfinished(tenant)
-  local count = 0
-  for _, status in ipairs({ 'pending', 'validating', 'running', 'paused' }) do
-    count = count + redis.call('ZCARD', JOBS .. tenant .. ':status:' .. status)
-  end
-  return count
-end
-
 local earlier = KEYS[2] and redis.call('GET', KEYS[2])
 if earlier then
   local id, hash = string.match(earlier, '^(%S+) (.*)$')
@@ -36,8 +28,7 @@ end
 if redis.call('EXISTS', LEAVING .. ARGV[9]) == 1 then
   return refused('leaving')
 end
-local most = tonumber(ARGV[12])
-if most > 0 and unfinished(ARGV[3]) >= most then
+if is_full(ARGV[3], tonumber(ARGV[12])) then
   return refused('full')
 end
 local now = micros()

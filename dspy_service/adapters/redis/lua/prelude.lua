@@ -32,9 +32,10 @@ local function micros()
   return time[1] * 1000000 + time[2]
 end
 
--- Micros since the server started.
+-- Micros since the server started. Less than none: its clock was set back since, and nobody knows.
 local function up_for()
-  return string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') * 1e6
+  local seconds = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%-?%d+)'))
+  return seconds < 0 and math.huge or seconds * 1e6
 end
 
 -- A stamp for one write to a job; never earlier than the one before, whatever the machine's clock does.
@@ -86,9 +87,18 @@ local function find(id)
   }
 end
 
+-- Whether so many jobs of a tenant have not ended that it may have no other one; 0: any number may.
+local function is_full(tenant, most)
+  local count = 0
+  for _, status in ipairs({ 'pending', 'validating', 'running', 'paused' }) do
+    count = count + redis.call('ZCARD', JOBS .. tenant .. ':status:' .. status)
+  end
+  return most > 0 and count >= most
+end
+
 -- Makes a waiting job's ring due at once, and wakes the dispatchers.
-local function ring(id, now)
-  redis.call('ZADD', OUTBOX, text(now), id)
+local function ring(id)
+  redis.call('ZADD', OUTBOX, text(micros()), id)
   redis.call('HDEL', JOB .. id, 'rings')
   redis.call('INCR', SUBMITTED)
   redis.call('PUBLISH', SUBMITTED, id)
@@ -101,7 +111,7 @@ local function begin_to_wait(job, now, since)
   redis.call('ZADD', WAITING .. ':' .. job.tenant, text(score), job.id)
   redis.call('SADD', WAITING, job.tenant)
   redis.call('ZADD', QUEUED, text(now), job.id)
-  ring(job.id, now)
+  ring(job.id)
 end
 
 local function wait_no_more(job)
@@ -129,21 +139,22 @@ local function note_active(key, told)
 end
 
 -- A waiting job of the tenant may run in this one's place.
-local function let_go(job, now)
+local function let_go(job)
   redis.call('HDEL', job.key, 'wish', 'eta', 'lease', 'lasts')
   redis.call('ZREM', LEASES, job.id)
   redis.call('SREM', RUNNING .. job.tenant, job.id)
   local next_one = redis.call('ZRANGE', WAITING .. ':' .. job.tenant, 0, 0)[1]
   if next_one then
-    ring(next_one, now)
+    ring(next_one)
   end
 end
 
 local function end_job(job, now, reason)
+  local due = text(micros()) -- the job's own stamp may be far ahead, when the machine's clock was set back
   redis.call('HSET', job.key, 'completed', text(now), 'reason', reason)
-  redis.call('ZADD', UNSETTLED, text(now), job.id)
+  redis.call('ZADD', UNSETTLED, due, job.id)
   if job.hook then
-    redis.call('ZADD', DELIVERIES, text(now), job.id)
+    redis.call('ZADD', DELIVERIES, due, job.id)
   end
 end
 
@@ -175,7 +186,7 @@ local function become(job, status, now, why)
     wait_no_more(job)
   end
   if HELD[was] and not HELD[status] then
-    let_go(job, now)
+    let_go(job)
   end
   if HELD[status] and not HELD[was] then
     redis.call('SADD', RUNNING .. job.tenant, job.id)

@@ -8,6 +8,16 @@ if up_for() < lease or (lease > 0 and micros() - ARGV[4] > lease / 2) then
   return {}
 end
 
+-- Leases that end later than one that begins now are from before the clock was set back.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(micros() + lease), '+inf')) do
+  local lasts = tonumber(redis.call('HGET', JOB .. id, 'lasts') or 0)
+  local latest = micros() + lasts
+  if tonumber(redis.call('ZSCORE', KEYS[1], id)) > latest then
+    redis.call('ZADD', KEYS[1], text(latest), id)
+    redis.call('HSET', JOB .. id, 'lease', text(latest))
+  end
+end
+
 local records = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(micros()), 'LIMIT', 0, ARGV[3])) do
   local job = find(id)

@@ -1,5 +1,5 @@
--- KEYS job; ARGV job id, spec
--- Answers {'done', record}, {'missing'} or {'forbidden', status}. Asked twice, nothing changes.
+-- KEYS job; ARGV job id, spec, most unfinished jobs of the tenant (0: any number)
+-- Answers {'done', record}, {'missing'}, {'full'} or {'forbidden', status}. Asked twice, nothing changes.
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
   return { 'missing' }
@@ -7,6 +7,10 @@ end
 if status == 'failed' then
   if not unpacked(KEYS[1]) then
     return { 'forbidden', status } -- its end has not been settled
+  end
+  if is_full(redis.call('HGET', KEYS[1], 'tenant'), tonumber(ARGV[3])) then
+    pack(KEYS[1])
+    return { 'full' }
   end
   redis.call('HSET', KEYS[1], 'stamp', redis.call('HGET', KEYS[1], 'completed'))
   local now = stamp(KEYS[1])

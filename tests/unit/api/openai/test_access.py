@@ -16,6 +16,7 @@ ROUTES: dict[tuple[str, str], tuple[Scope, ...]] = {
     ("POST", "/chat/completions"): (Scope.SERVE_INVOKE,),
     ("POST", "/responses"): (Scope.SERVE_INVOKE,),
     ("GET", "/responses/x"): (Scope.SERVE_INVOKE,),
+    ("DELETE", "/responses/x"): (Scope.SERVE_INVOKE,),
     ("POST", "/responses/x/cancel"): (Scope.SERVE_INVOKE,),
     ("GET", "/responses/x/input_items"): (Scope.SERVE_INVOKE,),
 }

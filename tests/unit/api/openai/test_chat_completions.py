@@ -183,8 +183,13 @@ async def test_outputs_are_answered_as_json_when_asked_for(
         (RunError(code="lm_rate_limited", message="Slowly.", retryable=True), openai.RateLimitError, None),
         (RunError(code="program_error", message="It broke."), openai.InternalServerError, "false"),
         (RunError(code="lm_context_overflow", message="Too long."), openai.BadRequestError, "false"),
+        (
+            RunError(code="model_error", message="No such option.", model="openai/m", kind="invalid_request"),
+            openai.InternalServerError,
+            "false",
+        ),
     ],
-    ids=["rate", "program", "context"],
+    ids=["rate", "program", "context", "model"],
 )
 async def test_a_run_that_failed_raises(
     error: RunError,
@@ -200,6 +205,8 @@ async def test_a_run_that_failed_raises(
 
     assert caught.value.code == error.code
     assert error.message in caught.value.message
+    told = caught.value.response.json()["error"]["dspy"]
+    assert (told.get("model"), told.get("kind"), told["retryable"]) == (error.model, error.kind, error.retryable)
     assert caught.value.response.headers.get("x-should-retry") == again
 
 

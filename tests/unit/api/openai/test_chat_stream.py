@@ -122,10 +122,13 @@ async def test_json_is_told_whole(user: openai.AsyncOpenAI, program: ProgramVers
 async def test_a_failure_after_the_first_token_raises(
     user: openai.AsyncOpenAI, program: ProgramVersion, services: Services
 ) -> None:
-    failed = Failed(error=RunError(code="lm_transport", message="The line broke."), partial=True)
+    error = RunError(code="model_error", message="The line broke.", model="m", kind="provider")
+    failed = Failed(error=error, partial=True)
     async with scripted_serving(services.runs, tell(token("Li"), failed)):
         stream = await user.chat.completions.create(model=program.program, messages=QUESTION, stream=True)
         with pytest.raises(openai.APIError, match="The line broke") as caught:
             [each async for each in stream]
 
-    assert caught.value.code == "lm_transport"
+    assert caught.value.code == "model_error"
+    assert isinstance(caught.value.body, dict)
+    assert (caught.value.body["dspy"]["model"], caught.value.body["dspy"]["kind"]) == ("m", "provider")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ TYPES = [
 ]
 
 
-def taking(type_name: str, **changes: object) -> ProgramInterface:
+def taking(type_name: str, **changes: Any) -> ProgramInterface:  # noqa: ANN401  # of a field
     return an_interface(a_field("value", type_name=type_name, **changes), a_field("answer", "output"))
 
 
@@ -100,6 +101,23 @@ def test_an_input_with_a_default_may_be_left_out() -> None:
 
     assert check_inputs(interface, {}) == {"value": 7}
     assert check_inputs(interface, {"value": 8}) == {"value": 8}
+
+
+def test_a_default_that_only_code_can_make_is_left_to_it() -> None:
+    interface = taking("Own", is_required=False, has_default_of_code=True)
+
+    assert check_inputs(interface, {}) == {}
+    assert check_inputs(interface, {"value": [1]}) == {"value": [1]}
+
+
+def test_a_value_of_a_type_of_its_own_is_checked_as_far_as_the_type_tells() -> None:
+    shape = {"type": "object", "properties": {"urgency": {"type": "integer"}}, "required": ["urgency"]}
+    interface = taking("Own", json_schema=shape)
+
+    assert check_inputs(interface, {"value": {"urgency": 3}}) == {"value": {"urgency": 3}}
+    assert problems(interface, {"value": {"urgency": "high"}}, path="inputs") == {
+        "inputs.value.urgency": "must be an integer"
+    }
 
 
 def test_a_history_may_be_left_out() -> None:

@@ -36,10 +36,12 @@ def test_texts_and_parts_are_read() -> None:
         ("hi", "messages.0"),
         ({"content": "hi"}, "messages.0.role"),
         ({"role": "user", "content": 3}, "messages.0.content"),
+        ({"role": "user"}, "messages.0.content"),
+        ({"role": "system", "content": None}, "messages.0.content"),
         ({"role": "user", "content": ["hi"]}, "messages.0.content.0"),
         ({"role": "user", "content": [{"type": "text"}]}, "messages.0.content.0.text"),
     ],
-    ids=["text", "role", "content", "part", "part text"],
+    ids=["text", "role", "content", "no content", "no system", "part", "part text"],
 )
 def test_what_is_malformed_is_named(message: JsonValue, field: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:

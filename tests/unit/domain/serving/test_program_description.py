@@ -7,7 +7,7 @@ import pytest
 
 from dspy_service.domain.program_state import ProgramStateError
 from dspy_service.domain.serving.program_description import MAX_INTERFACE_BYTES, describe_program
-from tests.support.compiled_programs import ANSWER, QUESTION, compiled_files
+from tests.support.compiled_programs import ANSWER, QUESTION, compiled_files, several_predictors
 
 
 def described(*fields: dict[str, Any], **changes: Any) -> Any:  # noqa: ANN401  # a description
@@ -75,7 +75,45 @@ def test_a_type_of_its_own_needs_its_code() -> None:
 def test_a_default_that_json_cannot_say_needs_its_code() -> None:
     found = described({**QUESTION, "default_is_code": True}, ANSWER)
 
+    question = found.interface.fields[0]
     assert "default of its field 'question'" in str(found.why_not_plain("predict"))
+    assert (question.is_required, question.has_default_of_code, question.default) == (False, True, None)
+
+
+def test_a_type_of_its_own_may_say_what_it_is() -> None:
+    shape = {"type": "object", "properties": {"urgency": {"type": "integer"}}}
+
+    found = described(QUESTION, {**ANSWER, "type": "Details", "json_schema": shape})
+
+    assert found.interface.fields[1].json_schema == shape
+    assert found.why_not_plain("predict") is not None
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"$ref": "https://evil.example/"}, {"description": "x" * 20_000}, "text", None],
+    ids=lambda each: str(each)[:9],
+)
+def test_a_schema_that_may_not_be_shown_is_as_good_as_none(shape: object) -> None:
+    found = described(QUESTION, {**ANSWER, "type": "Details", "json_schema": shape})
+
+    assert found.interface.fields[1].json_schema == {}
+
+
+def test_a_plain_type_is_what_its_name_says_whatever_the_file_adds() -> None:
+    found = described(QUESTION, {**ANSWER, "json_schema": {"type": "integer"}})
+
+    assert found.interface.fields[1].json_schema == {"type": "string"}
+
+
+def test_schemas_that_are_too_many_are_left_out_before_the_program_is_refused() -> None:
+    shape = {"description": "x" * 15_000}
+    fields = [{**QUESTION, "name": f"field_{number}", "type": "Own", "json_schema": shape} for number in range(20)]
+
+    found = described(*fields, ANSWER)
+
+    assert [field.json_schema for field in found.interface.inputs] == [{}] * 20
+    assert found.interface.outputs[0].json_schema == {"type": "string"}
 
 
 def test_a_module_that_only_the_operator_has_needs_its_code() -> None:
@@ -112,15 +150,17 @@ def test_an_input_that_would_steer_dspy_is_refused(name: str) -> None:
 
 
 def test_a_program_of_several_predictors_needs_its_code_and_keeps_the_words_of_its_signature() -> None:
-    program, metadata = (json.loads(data) for data in compiled_files(module="cot"))
-    program["second"] = program["predict"]
-    metadata["predictors"]["second"] = metadata["predictors"]["predict"]
+    asked = {**QUESTION, "desc": "what a user wants to know"}
 
-    found = describe_program(json.dumps(program).encode(), json.dumps(metadata).encode())
+    found = describe_program(*several_predictors(compiled_files(asked, ANSWER, module="cot")))
 
     assert found.interface.instructions == "Answer."
-    assert found.interface.fields[0].description is None
+    assert [(field.name, field.description) for field in found.interface.fields] == [
+        ("question", "what a user wants to know"),
+        ("answer", None),
+    ]
     assert found.why_not_plain("cot") is not None
+    assert not found.is_one_predictor("cot")
 
 
 def test_a_signature_that_would_fill_the_store_is_refused() -> None:

@@ -1,5 +1,6 @@
 """A turn leaves nothing behind when its run cannot be started, and a trace when nobody knows whether it was."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dspy_service.adapters.memory import MemoryConversationStore, MemoryRunStore
 from dspy_service.domain.caller_errors import QuotaExceededError
 from dspy_service.domain.errors import StoreUnavailableError
+from dspy_service.domain.serving.errors import LimitReachedError
 from dspy_service.domain.serving.program import ProgramVersion
 from dspy_service.domain.serving.run import MultitaskStrategy, NewRun, Run
 from dspy_service.domain.serving.run_events import RunFact
@@ -24,9 +26,15 @@ class SilentRuns(MemoryRunStore):
     """Nobody knows whether it heard."""
 
     async def create(
-        self, new: NewRun, *, start: RunFact, multitask: MultitaskStrategy = "enqueue", max_live_runs: int = 0
+        self,
+        new: NewRun,
+        *,
+        start: RunFact,
+        multitask: MultitaskStrategy = "enqueue",
+        max_live_runs: int = 0,
+        place: int = 0,
     ) -> tuple[Run, bool]:
-        await super().create(new, start=start, multitask=multitask, max_live_runs=max_live_runs)
+        await super().create(new, start=start, multitask=multitask, max_live_runs=max_live_runs, place=place)
         raise StoreUnavailableError("run store")
 
 
@@ -93,3 +101,34 @@ async def test_a_turn_that_may_have_been_taken_stays(conversations: MemoryConver
 
     _, reply = await conversations.messages("local", "conv_1")
     assert (await runs.get(reply.run_id or "")).message_id == reply.message_id
+
+
+async def test_a_conversation_that_is_full_takes_no_turn(conversations: MemoryConversationStore) -> None:
+    runs, conversation = MemoryRunStore(), await conversations.create(a_new_conversation())
+    await talk(conversations, 1)
+    one_more, no_more = replace(CALL, max_messages=3), replace(CALL, max_messages=2)
+
+    with pytest.raises(LimitReachedError, match="3 messages"):
+        await take_turn("hi", one_more, conversation=conversation, now=NOW, conversations=conversations, runs=runs)
+    with pytest.raises(LimitReachedError, match="2 messages"):
+        await regenerate("a1", no_more, conversation=conversation, now=NOW, conversations=conversations, runs=runs)
+
+    assert await ids(conversations) == ["u1", "a1"]
+    assert await runs.next_run() is None
+
+
+async def test_a_tenant_with_all_its_conversations_begins_no_other(conversations: MemoryConversationStore) -> None:
+    runs = MemoryRunStore()
+    await conversations.create(a_new_conversation("conv_0"))
+
+    with pytest.raises(LimitReachedError, match="1 conversations"):
+        await take_turn(
+            "hi",
+            replace(CALL, max_conversations=1),
+            conversation=a_new_conversation(),
+            now=NOW,
+            conversations=conversations,
+            runs=runs,
+        )
+
+    assert await runs.next_run() is None

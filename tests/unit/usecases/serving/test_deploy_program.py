@@ -1,14 +1,7 @@
 """A version is made of a job's program or of uploaded files, checked as data, with files of its own."""
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 
-from dspy_service.adapters.memory import MemoryArtifactStore, MemoryJobStore, MemoryProgramStore
-from dspy_service.domain.catalogue.registry import Registry
 from dspy_service.domain.errors import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
@@ -19,16 +12,14 @@ from dspy_service.domain.errors import (
     UnsupportedRequestError,
 )
 from dspy_service.domain.job import JobStatus
-from dspy_service.domain.models_policy import ModelPolicy
-from dspy_service.domain.serving.errors import ProgramNotFoundError
-from dspy_service.domain.serving.program import ChatMapping, ProgramVersion
+from dspy_service.domain.serving.program import ChatMapping
 from dspy_service.domain.spec import ModelSettings
-from dspy_service.usecases.check_request import Rules
 from dspy_service.usecases.delete_job import delete_job
-from dspy_service.usecases.serving.deploy_program import Deployment, Upload, deploy_program
+from dspy_service.usecases.serving.deploy_program import Upload
 from dspy_service.usecases.serving.version_files import read_version_files
 from dspy_service.usecases.settle_job import settle_job
 from tests.support.compiled_programs import ANSWER, QUESTION, compiled_files, ended_job
+from tests.support.deploying import Stage, upload
 from tests.support.job_samples import a_new_job
 from tests.support.signed import SECRET_KEY
 
@@ -36,39 +27,9 @@ DEMO = ModelSettings(name="demo/in-context")
 ELSEWHERE = ModelSettings(name="openai/gpt-4o-mini", base_url="https://evil.example/v1")
 
 
-@dataclass
-class Stage:
-    """The ports that a deployment works with."""
-
-    jobs: MemoryJobStore = field(default_factory=MemoryJobStore)
-    artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
-    programs: MemoryProgramStore = field(default_factory=MemoryProgramStore)
-    rules: Rules = field(default_factory=lambda: Rules(registry=Registry(), policy=ModelPolicy(), max_rows=100))
-
-    async def deploy(self, source: str | Upload, **changes: object) -> ProgramVersion:
-        """Deploy and return the version."""
-        return (await self.deploy_told(source, **changes))[0]
-
-    async def deploy_told(self, source: str | Upload, **changes: object) -> tuple[ProgramVersion, bool]:
-        """Deploy, and return also whether the version is new."""
-        wanted = dataclasses.replace(Deployment(tenant="local", program="answers", source=source), **changes)  # type: ignore[arg-type]  # fields by name
-        return await deploy_program(
-            wanted,
-            programs=self.programs,
-            jobs=self.jobs,
-            artifacts=self.artifacts,
-            rules=self.rules,
-            secret_key=SECRET_KEY,
-        )
-
-
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-def upload(*fields: Mapping[str, object], **changes: Any) -> Upload:  # noqa: ANN401  # JSON
-    return Upload(*compiled_files(*fields, **changes))
 
 
 async def test_a_job_is_served_with_its_own_model_adapter_and_scores(stage: Stage) -> None:
@@ -130,13 +91,14 @@ async def test_a_settled_job_still_knows_its_model(stage: Stage) -> None:
     assert (await stage.deploy(job_id)).lm == DEMO
 
 
-async def test_the_pickle_of_a_job_is_left_behind(stage: Stage) -> None:
+async def test_the_pickle_is_left_behind_where_data_is_enough(stage: Stage) -> None:
     job_id = await ended_job(stage.jobs, stage.artifacts, compiled_files())
 
-    version = await stage.deploy(job_id)
+    versions = [await stage.deploy(job_id), await stage.deploy(upload(pickle=b"x", module="cot"), lm=DEMO)]
 
-    names = {path.rpartition("/")[2] for path in stage.artifacts.files if path.startswith(version.artifact_folder)}
-    assert names == {"program.json", "metadata.json", "manifest.json"}
+    for version in versions:
+        assert (version.hosting, version.hosting_reason) == ("plain", None)
+        assert stage.names_of(version) == {"program.json", "metadata.json", "manifest.json"}
 
 
 async def test_equal_deployments_are_one_version_and_others_are_not(stage: Stage) -> None:
@@ -207,19 +169,6 @@ async def test_an_archive_that_is_gone_is_named(stage: Stage) -> None:
         await stage.deploy(job_id)
 
 
-async def test_a_program_with_types_of_its_own_is_refused_and_leaves_nothing(stage: Stage) -> None:
-    job_id = await ended_job(stage.jobs, stage.artifacts, compiled_files(QUESTION, {**ANSWER, "type": "Details"}))
-    before = dict(stage.artifacts.files)
-
-    with pytest.raises(UnsupportedRequestError, match="not served yet") as caught:
-        await stage.deploy(job_id)
-
-    assert caught.value.field == "job_id"
-    assert stage.artifacts.files == before
-    with pytest.raises(ProgramNotFoundError):
-        await stage.programs.program("local", "answers")
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "field_name"),
     [
@@ -250,10 +199,10 @@ async def test_what_cannot_be_served_so_names_its_field(
     ("files", "error", "words"),
     [
         (Upload(b"[]", compiled_files()[1]), InvalidRequestError, "program: program.json must be an object"),
-        (Upload(compiled_files()[0], b"{}"), InvalidRequestError, "metadata: metadata.json must name"),
+        (Upload(compiled_files()[0], b"{}"), InvalidRequestError, "program_metadata: metadata.json must name"),
         (upload(module_kwargs={"api_base": "http://evil.example"}), UnsupportedRequestError, "api_base"),
         (upload(module_kwargs={"colour": 1}), UnsupportedRequestError, "colour"),
-        (upload(module_name="agent"), UnsupportedRequestError, "agent"),
+        (upload(module_name="agent"), UnsupportedRequestError, "program_metadata: the program's module .* 'agent'"),
         (upload({**QUESTION, "name": "config", "type": "dict"}, ANSWER), InvalidRequestError, "DSPy needs for itself"),
     ],
 )

@@ -24,6 +24,7 @@ from dspy_service.usecases.serving.record_answer import record_answer, settle_me
 from tests.support.conversation_samples import NOW, a_new_conversation, a_question, a_reply, ids, talk
 from tests.support.run_samples import a_new_run, in_progress, queued
 from tests.support.served_programs import a_field, a_new_version, an_interface
+from tests.support.webhooks import Clock
 
 COMPLETED = RunOutcome(status=RunStatus.COMPLETED, usage=Usage(total_tokens=7))
 FAILED = RunOutcome(status=RunStatus.FAILED, error=RunError(code="lm_timeout", message="Late."))
@@ -36,7 +37,8 @@ class Stage:
     """A conversation with one turn that waits for its answer."""
 
     def __init__(self) -> None:
-        self.runs = MemoryRunStore()
+        self.clock = Clock()
+        self.runs = MemoryRunStore(clock=self.clock)
         self.conversations = MemoryConversationStore()
         self.programs = MemoryProgramStore()
 
@@ -194,6 +196,19 @@ async def test_a_run_whose_worker_was_lost_is_settled_with_what_its_log_has(stag
     await stage.asked(run)
     await stage.runs.append(run.run_id, fence=run.fence, facts=[TOKEN], batch=1)
     await stage.runs.finish(run.run_id, fence=run.fence, outcome=FAILED, facts=[])
+
+    _, answer = await stage.settle()
+
+    assert (answer.status, answer.text) == ("partial", "Blu")
+
+
+async def test_a_run_whose_log_has_gone_is_settled_with_what_is_told_of_it(stage: Stage) -> None:
+    new = a_new_run(conversation_id="conv_1", key="k").model_copy(update={"message_id": "a1"})
+    run = await in_progress(stage.runs, new)
+    await stage.asked(run)
+    await stage.runs.append(run.run_id, fence=1, facts=[TOKEN], batch=1)
+    await stage.runs.lose(["w1"])
+    stage.clock.seconds += 3600
 
     _, answer = await stage.settle()
 

@@ -9,7 +9,7 @@ from dspy_service.usecases.serving.version_files import read_version_files, writ
 from tests.support.served_programs import a_new_version
 from tests.support.signed import SECRET_KEY
 
-FILES = {"program.json": b"{}", "metadata.json": b"[]"}
+FILES = {"program.json": b"{}", "metadata.json": b"[]", "program.pkl": b"\x80\x05."}
 
 
 async def written() -> tuple[NewVersion, MemoryArtifactStore]:
@@ -24,7 +24,7 @@ async def test_the_files_come_back_as_they_were_written() -> None:
     assert await read_version_files(version, artifacts=artifacts, secret_key=SECRET_KEY) == FILES
 
 
-@pytest.mark.parametrize("name", ["program.json", "metadata.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["program.json", "metadata.json", "program.pkl", "manifest.json"])
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 async def test_damage_of_any_kind_is_corruption(name: str, damage: str) -> None:
     version, artifacts = await written()

@@ -1,10 +1,11 @@
--- KEYS conversation; ARGV tenant, message that the first follows or '' for the head, then for each message: id, run or
--- '', status, fixed fields, what it says. Answers the record, nil, or 'absent' when that message is not there.
+-- KEYS conversation; ARGV tenant, message that the first follows or '' for the head, most messages (0: any number), then
+-- for each message: id, run or '', status, fixed fields, what it says.
+-- Answers the place of these messages, which rises with each call, nil, 'absent' when that message is not there, or 'full'.
 if not belongs(KEYS[1], ARGV[1]) then
   return nil
 end
-if redis.call('EXISTS', message_key(KEYS[1], ARGV[3])) == 1 then
-  return record(KEYS[1])
+if redis.call('EXISTS', message_key(KEYS[1], ARGV[4])) == 1 then
+  return tonumber(redis.call('HGET', message_key(KEYS[1], ARGV[4]), 'place') or 0)
 end
 local parent = ARGV[2]
 if parent == '' then
@@ -12,9 +13,14 @@ if parent == '' then
 elseif redis.call('EXISTS', message_key(KEYS[1], parent)) == 0 then
   return 'absent'
 end
-for i = 3, #ARGV, 5 do
+local most = tonumber(ARGV[3])
+if most > 0 and redis.call('HGET', KEYS[1], 'count') + (#ARGV - 3) / 5 > most then
+  return 'full'
+end
+local place = redis.call('HINCRBY', KEYS[1], 'places', 1)
+for i = 4, #ARGV, 5 do
   redis.call('HSET', message_key(KEYS[1], ARGV[i]), 'parent', parent, 'run', ARGV[i + 1], 'status', ARGV[i + 2],
-    'fixed', ARGV[i + 3], 'said', ARGV[i + 4], 'tokens', 0)
+    'fixed', ARGV[i + 3], 'said', ARGV[i + 4], 'tokens', 0, 'place', place)
   redis.call('RPUSH', KEYS[1] .. ':order', ARGV[i])
   redis.call('HINCRBY', KEYS[1], 'count', 1)
   if ARGV[i + 2] == 'writing' then
@@ -23,4 +29,5 @@ for i = 3, #ARGV, 5 do
   parent = ARGV[i]
 end
 redis.call('HSET', KEYS[1], 'head', parent)
-return touch(KEYS[1])
+touch(KEYS[1])
+return place

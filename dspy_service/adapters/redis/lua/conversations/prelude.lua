@@ -3,6 +3,7 @@
 
 local CONVERSATION = '{dspy}:conversation:'
 local CONVERSATIONS = '{dspy}:conversations:'
+local TALKING = '{dspy}:conversations'
 
 local function text(number)
   return string.format('%.0f', number)
@@ -30,6 +31,7 @@ local function touch(key)
   local known = redis.call('HMGET', key, 'tenant', 'owner', 'updated')
   local now = text(math.max(micros(), tonumber(known[3])))
   redis.call('HSET', key, 'updated', now)
+  redis.call('SADD', TALKING, known[1])
   redis.call('ZADD', CONVERSATIONS .. known[1], now, id_of(key))
   redis.call('ZADD', CONVERSATIONS .. known[1] .. ':of:' .. known[2], now, id_of(key))
   return record(key)

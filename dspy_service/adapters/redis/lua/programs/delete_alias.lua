@@ -1,6 +1,8 @@
--- KEYS program; ARGV alias, revision that it must stand at or '', random text of this call.
+-- KEYS program; ARGV alias, revision that it must stand at or '', random text of this call, seconds that its answer is
+-- remembered.
 -- Answers {'gone'}, {'absent'} or {'elsewhere', revision}.
-if redis.call('HGET', KEYS[1], 'gone:' .. ARGV[1]) == ARGV[3] then
+local gone = gone_alias_key(KEYS[1], ARGV[1])
+if redis.call('GET', gone) == ARGV[3] then
   return { 'gone' }
 end
 local stands = redis.call('HGET', KEYS[1], 'alias:' .. ARGV[1])
@@ -12,5 +14,5 @@ if not stands then
   return { 'absent' }
 end
 redis.call('HDEL', KEYS[1], 'alias:' .. ARGV[1])
-redis.call('HSET', KEYS[1], 'gone:' .. ARGV[1], ARGV[3])
+redis.call('SET', gone, ARGV[3], 'EX', ARGV[4])
 return { 'gone' }

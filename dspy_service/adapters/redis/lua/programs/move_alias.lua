@@ -19,6 +19,6 @@ if version ~= ARGV[2] then
   local moves = redis.call('HINCRBY', KEYS[1], 'moves', 1)
   stands = table.concat({ ARGV[2], version or '0', moves, text(micros()), ARGV[4] }, ' ')
   redis.call('HSET', KEYS[1], 'alias:' .. ARGV[1], stands)
-  redis.call('HDEL', KEYS[1], 'gone:' .. ARGV[1])
+  redis.call('DEL', gone_alias_key(KEYS[1], ARGV[1]))
 end
 return { 'stands', stands }

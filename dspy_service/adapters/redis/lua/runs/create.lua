@@ -1,9 +1,11 @@
 -- KEYS run, [idempotency]
 -- ARGV run id, schema version, tenant, other fixed fields, first fact, key of the conversation's live runs or '',
 --   multitask strategy, body hash, idempotency seconds, most live runs (0: any number), seconds that the record and the
---   log are kept after the end, micros without a reader that end the run or ''
+--   log are kept after the end, micros without a reader that end the run or '', seconds that a day's usage is kept, what
+--   the usage is counted under, whether what it comes to is kept as long as the record 0|1, place of its message in the
+--   conversation (0: none)
 -- Answers {'created', record}, {'repeated'} (this very call, its reply was lost), {'replayed', id}, {'conflict'},
--- {'busy', live run} or {'full'}.
+-- {'busy', live run}, {'full'} or {'overtaken'}.
 local earlier = KEYS[2] and redis.call('GET', KEYS[2])
 if earlier then
   local id, hash = string.match(earlier, '^(%S+) (.*)$')
@@ -26,10 +28,15 @@ local most = tonumber(ARGV[10])
 if most > 0 and redis.call('SCARD', LIVE .. ARGV[3]) >= most then
   return { 'full' }
 end
+local place = talk and tonumber(ARGV[17]) or 0
+if place > 0 and place <= tonumber(redis.call('GET', talk .. ':place') or 0) then
+  return { 'overtaken' }
+end
 
 local now = micros()
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'tenant', ARGV[3], 'fixed', ARGV[4], 'status', 'queued', 'created', text(now),
-  'stamp', text(now), 'fence', 0, 'seq', 0, 'base', 0, 'batch', 0, 'keep', ARGV[11], 'keep_log', ARGV[12])
+  'stamp', text(now), 'fence', 0, 'seq', 0, 'base', 0, 'batch', 0, 'keep', ARGV[11], 'keep_log', ARGV[12],
+  'keep_usage', ARGV[14], 'account', ARGV[15], 'retell', ARGV[16])
 redis.call('SADD', LIVE .. ARGV[3], ARGV[1])
 if KEYS[2] then
   redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[8], 'EX', ARGV[9])
@@ -40,6 +47,9 @@ end
 if talk then
   redis.call('HSET', KEYS[1], 'talk', talk)
   redis.call('RPUSH', talk, ARGV[1])
+end
+if place > 0 then
+  redis.call('SET', talk .. ':place', place, 'EX', ARGV[11]) -- outlives the run: its messages stay where they are
 end
 local run = find(ARGV[1])
 write(run, now, { ARGV[5] }, 1)

@@ -1,5 +1,5 @@
--- KEYS tenants with waiting runs. Answers the id that should start next, or nil. Changes nothing, but takes out entries
--- of runs that do not wait.
+-- KEYS tenants with waiting runs; ARGV tenants that are passed over. Answers the id that should start next, or nil.
+-- Changes nothing, but takes out entries of runs that do not wait.
 
 -- The tenant's first run, and the time since which it waits.
 local function first_of(tenant)
@@ -25,9 +25,13 @@ end
 
 -- Fewest runs in progress, then served longest ago, then who waits longest, then by id: the same answer for all who ask.
 local best
+local passed_over = {}
+for _, tenant in ipairs(ARGV) do
+  passed_over[tenant] = true
+end
 for _, tenant in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   local working = redis.call('SCARD', WORKING .. tenant)
-  if not best or working <= best[1] then
+  if not passed_over[tenant] and (not best or working <= best[1]) then
     local id, since = first_of(tenant)
     local served = tonumber(redis.call('ZSCORE', SERVED, tenant) or 0)
     local candidate = { working, served, since, id }

@@ -10,11 +10,17 @@ local SERVED = '{dspy}:runs:served'
 local LEASES = '{dspy}:runs:leases'
 local UNREAD = '{dspy}:runs:unread'
 local UNTOLD = '{dspy}:runs:untold'
+local USAGE = '{dspy}:runs:usage:'
+local TOTALS = '{dspy}:runs:totals'
 local SUBMITTED = '{dspy}:runs:submitted'
 local EVENTS = '{dspy}:run_events'
 
 local KEPT_EVENTS = 10000 -- of a log; the same as in adapters/run_record.py
-local TRIMMED_AT_ONCE = 256 -- some two milliseconds
+local TOLD_AT_ONCE = 256 -- events: some two milliseconds; likewise
+local KEPT = { -- facts that no text replaces
+  start = true, sources = true, field_done = true, final = true, error = true, cancelled = true, ['end'] = true,
+}
+local DAY = 86400 * 1000000
 
 local function text(number)
   return string.format('%.0f', number)
@@ -29,15 +35,15 @@ end
 local function find(id)
   local key = RUN .. id
   local record = redis.call('HMGET', key, 'status', 'tenant', 'talk', 'created', 'wish', 'shown', 'seq', 'base', 'fence',
-    'epoch', 'batch', 'stamp')
+    'epoch', 'batch', 'stamp', 'told', 'retell')
   if not record[1] then
     return nil
   end
   return {
-    id = id, key = key, log = key .. ':log', fold = key .. ':fold', status = record[1], tenant = record[2],
+    id = id, key = key, log = key .. ':log', short = key .. ':short', status = record[1], tenant = record[2],
     talk = record[3], created = tonumber(record[4]), wish = record[5], shown = record[6], seq = tonumber(record[7]),
     base = tonumber(record[8]), fence = record[9], epoch = record[10], batch = tonumber(record[11]),
-    stamp = tonumber(record[12]),
+    stamp = tonumber(record[12]), told = tonumber(record[13] or record[8]), is_retold = record[14] == '1',
   }
 end
 
@@ -57,47 +63,50 @@ local function stamp(run)
   return run.stamp
 end
 
--- Adds one trimmed fact to what stands for all of them.
-local function fold_in(fold, seq, time, json)
-  local fact = cjson.decode(json)
-  if fact.type == 'start' or fact.type == 'sources' or fact.type == 'field_done' then
-    fold.kept[#fold.kept + 1] = { seq = text(seq), t = time, d = json }
-  elseif fact.type == 'token' or fact.type == 'reasoning' or fact.type == 'replace' then
-    local place
-    for i, field in ipairs(fold.fields) do
-      if field.field == fact.field and field.predictor == fact.predictor and field.turn == fact.turn then
-        place = i
-      end
+-- Adds one entry of a log to what stands for several; a fact's JSON begins with its type.
+local function fold_in(fold, entry)
+  local json = entry[2][6]
+  local kind = string.match(json, '^{"type":"([a-z_]+)"')
+  if KEPT[kind] then
+    fold.kept[#fold.kept + 1] = { seq = string.match(entry[1], '^%d+'), t = entry[2][4], d = json }
+  elseif kind == 'token' or kind == 'reasoning' or kind == 'replace' then
+    local fact = cjson.decode(json)
+    local name = fact.predictor .. '\n' .. fact.field .. '\n' .. fact.turn
+    local field = fold.named[name]
+    if not field then
+      field = { type = 'token', field = fact.field, predictor = fact.predictor, turn = fact.turn, offset = 0, parts = {} }
+      fold.named[name], fold.fields[#fold.fields + 1] = field, field
     end
-    if not place then
-      place = #fold.fields + 1
-      fold.fields[place] = { type = 'replace', field = fact.field, predictor = fact.predictor, turn = fact.turn, parts = {} }
-    end
-    local field = fold.fields[place]
-    if fact.type == 'replace' then
-      field.parts = {}
+    if kind == 'replace' then
+      field.type, field.offset, field.parts = 'replace', nil, {}
     end
     field.parts[#field.parts + 1] = fact.text
   end
-  fold.seq, fold.t = text(seq), time
+  fold.t = entry[2][4]
+end
+
+-- Tells the events up to number `last` in few words, behind what those before them came to. They are told piece by piece
+-- while a run goes on, so that neither its end nor a trim has all of it to read.
+local function tell(run, last)
+  local fold = { kept = {}, fields = {}, named = {} }
+  for _, entry in ipairs(redis.call('XRANGE', run.log, text(run.told + 1) .. '-0', text(last) .. '-0')) do
+    fold_in(fold, entry)
+  end
+  for _, field in ipairs(fold.fields) do
+    field.text, field.parts = table.concat(field.parts), nil
+  end
+  fold.seq, fold.named = text(last), nil
+  redis.call('RPUSH', run.short, cjson.encode(fold))
+  run.told = last
 end
 
 -- Keeps a log short. What leaves it lives on as the texts that it comes to, so that no reader sees a gap.
 local function trim(run)
-  while run.seq - run.base >= KEPT_EVENTS + TRIMMED_AT_ONCE do
-    local before = redis.call('GET', run.fold)
-    local fold = before and cjson.decode(before) or { kept = {}, fields = {} }
-    for _, field in ipairs(fold.fields) do
-      field.parts, field.text = { field.text }, nil
+  while run.seq - run.base >= KEPT_EVENTS + TOLD_AT_ONCE do
+    run.base = run.base + TOLD_AT_ONCE
+    if run.told < run.base then
+      tell(run, run.base)
     end
-    for _, entry in ipairs(redis.call('XRANGE', run.log, '-', '+', 'COUNT', TRIMMED_AT_ONCE)) do
-      run.base = tonumber(string.match(entry[1], '^%d+'))
-      fold_in(fold, run.base, entry[2][4], entry[2][6])
-    end
-    for _, field in ipairs(fold.fields) do
-      field.text, field.parts = table.concat(field.parts), nil
-    end
-    redis.call('SET', run.fold, cjson.encode(fold))
     redis.call('XTRIM', run.log, 'MINID', text(run.base + 1) .. '-0')
   end
 end
@@ -108,8 +117,11 @@ local function write(run, now, facts, first)
     run.seq = run.seq + 1
     redis.call('XADD', run.log, text(run.seq) .. '-0', 'v', 1, 't', text(now), 'd', facts[i])
   end
+  while run.is_retold and run.seq - run.told >= TOLD_AT_ONCE do
+    tell(run, run.told + TOLD_AT_ONCE)
+  end
   trim(run)
-  redis.call('HSET', run.key, 'seq', text(run.seq), 'base', text(run.base), 'stamp', text(now))
+  redis.call('HSET', run.key, 'seq', text(run.seq), 'base', text(run.base), 'told', text(run.told), 'stamp', text(now))
   redis.call('PUBLISH', EVENTS, run.id)
 end
 
@@ -160,12 +172,29 @@ local function pass_on(run)
   end
 end
 
+-- Counts an ended run, and what it came to by its record, on the UTC day of its end and in all.
+local function count(run, status, now)
+  local record = redis.call('HMGET', run.key, 'account', 'spent', 'keep_usage')
+  if not record[1] then
+    return -- it was made before runs were counted
+  end
+  local figures = record[2] and cjson.decode(record[2]) or {}
+  figures[status] = 1
+  local day = USAGE .. run.tenant .. ':' .. text(math.floor(now / DAY))
+  for figure, number in pairs(figures) do -- a provider that tells absurd numbers must not keep a run from ending
+    redis.pcall('HINCRBY', day, record[1] .. ':' .. figure, text(number))
+    redis.pcall('HINCRBY', TOTALS, figure, text(number))
+  end
+  redis.call('EXPIRE', day, record[3])
+end
+
 -- The one way to end a run: `facts` from number `first` on, then `end`, which is the last event of all.
 local function end_run(run, status, now, facts, first)
   local last = { unpack(facts, first) }
   last[#last + 1] = '{"type":"end","status":"' .. status .. '"}'
   write(run, now, last, 1)
   redis.call('HSET', run.key, 'status', status, 'completed', text(now))
+  count(run, status, now)
   if run.status == 'queued' then
     wait_no_more(run)
   else
@@ -175,9 +204,12 @@ local function end_run(run, status, now, facts, first)
   redis.call('SREM', LIVE .. run.tenant, run.id)
   redis.call('ZREM', UNREAD, run.id)
   local keep = redis.call('HMGET', run.key, 'keep', 'keep_log')
+  if run.is_retold and run.told < run.seq then
+    tell(run, run.seq)
+  end
   redis.call('EXPIRE', run.key, keep[1])
   redis.call('EXPIRE', run.log, keep[2])
-  redis.call('EXPIRE', run.fold, keep[2])
+  redis.call('EXPIRE', run.short, keep[run.is_retold and 1 or 2])
   if run.talk then
     pass_on(run)
   end
@@ -200,6 +232,15 @@ local function end_as_lost(run, failure)
   redis.call('HSET', run.key, 'error', failure)
   end_without_worker(run, 'failed',
     '{"type":"error","error":' .. failure .. ',"partial":' .. (run.shown and 'true' or 'false') .. '}')
+end
+
+-- Ends a run whose worker is gone: as it was asked to, or as lost.
+local function end_without_holder(run, failure)
+  if run.wish then
+    end_as_asked(run)
+  else
+    end_as_lost(run, failure)
+  end
 end
 
 -- Lets a live run end: at once when nobody works at it, else by its worker.

@@ -3,8 +3,8 @@
 -- Nothing while the server is up for less than a lease: after an outage every lease looks expired. The same is true when
 -- it stood still: what was asked before waits in its connections and would run first, before any holder can renew.
 local lease = tonumber(ARGV[1])
-local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
-if uptime * 1e6 < lease or (lease > 0 and micros() - ARGV[3] > lease / 2) then
+local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%-?%d+)'))
+if uptime >= 0 and uptime * 1e6 < lease or (lease > 0 and micros() - ARGV[3] > lease / 2) then
   return {}
 end
 
@@ -12,10 +12,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(micros()),
   local run = find(id)
   if not run then
     redis.call('ZREM', KEYS[1], id)
-  elseif run.wish then
-    end_as_asked(run)
   else
-    end_as_lost(run, ARGV[4])
+    end_without_holder(run, ARGV[4])
   end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', text(micros()), 'LIMIT', 0, ARGV[2])) do

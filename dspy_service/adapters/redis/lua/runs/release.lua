@@ -7,6 +7,7 @@ if not run or not claimed_by(run, ARGV[2]) then
 end
 if run.status == 'in_progress' then
   if run.wish then
+    redis.call('RPUSH', UNTOLD, run.id) -- its worker knows of no end
     end_run(run, 'cancelled', stamp(run), { '{"type":"cancelled","reason":"' .. run.wish .. '"}' }, 1)
   elseif run.shown then
     redis.call('HSET', KEYS[1], 'error', ARGV[3])

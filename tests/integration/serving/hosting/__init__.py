@@ -1,0 +1,1 @@
+"""Integration tests of programs that are served from confined processes."""

@@ -1,0 +1,1 @@
+"""Unit tests of the confined process that serves one program."""

@@ -1,0 +1,1 @@
+"""Unit tests of the serving process's side of a host."""
