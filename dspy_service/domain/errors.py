@@ -6,6 +6,8 @@
     ├── InvalidRequestError        the payload is malformed; a list of fields and sentences
     │   └── IdempotencyKeyReusedError  the key came before with another body
     ├── UnsupportedRequestError    well-formed, but asks for something we do not offer
+    │   ├── UnknownFilterFieldError
+    │   └── EmptyQueryError        a search without a word
     ├── PayloadTooLargeError       a size cap was passed
     ├── UnauthenticatedError       no API key, or one that opens nothing
     ├── ForbiddenError             known, but not for this; also: not from there
@@ -21,6 +23,7 @@
     │   ├── RunNotFoundError
     │   ├── RunLogGoneError        the run is known, but its events are not kept any more
     │   ├── ConversationNotFoundError
+    │   ├── CollectionNotFoundError
     │   └── FileNotStoredError     a name in the artifact store that holds nothing
     ├── ConflictError              must wait, or came too late
     │   ├── JobNotFinishedError
@@ -32,7 +35,10 @@
     │   ├── LimitReachedError      as many are kept as may be; something must be deleted first
     │   ├── NothingToRollBackError
     │   ├── TurnOvertakenError     other messages of the conversation were faster
-    │   └── ConversationBusyError
+    │   ├── ConversationBusyError
+    │   ├── CollectionExistsError
+    │   ├── EmbedderChangedError   vectors of two embedders have nothing to say to each other
+    │   └── BatchIdReusedError
     ├── PreconditionFailedError    somebody changed it since the caller looked
     │   └── AliasMovedError
     ├── LeaseLostError             another worker owns the job now
@@ -46,8 +52,8 @@
     └── ModelCallError             a language model call failed; ``kind`` says how
 
 Those about who calls, and how often, stand in ``caller_errors``, those about programs, runs and conversations in
-``serving.errors``. Each class has a stable ``code`` that clients may
-match on. Only ``api/errors.py`` knows HTTP statuses.
+``serving.errors``, those about collections and searches in ``search.errors``. Each class has a stable ``code`` that
+clients may match on. Only ``api/errors.py`` knows HTTP statuses.
 """
 
 from collections.abc import Sequence

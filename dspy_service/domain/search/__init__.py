@@ -1,0 +1,1 @@
+"""Collections of documents, and how they are searched."""

@@ -1,0 +1,1 @@
+"""What search needs from outside: stores of collections, retrievers and embedders."""

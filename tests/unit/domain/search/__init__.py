@@ -1,0 +1,1 @@
+"""Tests: the domain of search."""
