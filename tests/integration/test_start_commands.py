@@ -113,7 +113,7 @@ def test_a_serving_worker_starts_is_counted_and_stops(redis_url: str, folder: Pa
         health = health_of(api)
         code = serving.stop(signal.SIGTERM)
 
-    assert health["serving"] == {"live": 1, "concurrency": 50}
+    assert health["serving"] == {"live": 1, "concurrency": 64}
     assert health["workers"]["live"] == 0
     assert code == 0
     assert "Traceback" not in serving.output
