@@ -1,5 +1,6 @@
 """The composition root of a serving process: what its event loop stands between, opened on that loop."""
 
+import gc
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -51,6 +52,8 @@ def open_serving_worker(parent: Parent) -> ServingWorker:
             )
             await stack.enter_async_context(aclosing(producer))
             await warm(models)
+            gc.collect()
+            gc.freeze()  # DSPy and all it brings: a collection that walked them would hold up every stream
             yield ServingDoor(services.runs, _recalling(producer, services), _recorder(services))
 
     owner = f"{parent.worker_id}/{os.getpid()}:{time.time_ns() // 1_000_000}/serving"
